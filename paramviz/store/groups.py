@@ -1,0 +1,91 @@
+"""Reading the groups that are written once: plans, bases, the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from paramviz.errors import DamagedRunError
+from paramviz.schema import EmbeddingBasis, Plan
+from paramviz.store import layout
+from paramviz.store.codec import CorruptBytesError, crc32c, decode_array
+from paramviz.store.records import Record, open_record, read_embedding, read_tensors
+from paramviz.store.source import Source
+
+Array = npt.NDArray[Any]
+Damaged = Callable[[str, str], DamagedRunError]
+"""(key, reason) → the error to raise."""
+
+
+def read_plan(source: Source, number: int, damaged: Damaged) -> Plan:
+    """Plan `number` with its positions; raises what `damaged` makes of anything wrong."""
+    key = layout.plan_key(number)
+    record = _record(source, key, damaged)
+    try:
+        tensors = read_tensors(record)
+        lengths = int(record["values"]), int(record["vectors"])
+        tokens = 0 if record["embedding"] is None else int(record["embedding"]["tokens"])
+        positions = _array(source, key, "positions", (lengths[0],), "<i8", record)
+        vector_positions = _array(source, key, "vector_positions", (lengths[1],), "<i8", record)
+        embedding = read_embedding(record, _array(source, key, "embedding_tokens", (tokens,), "<i4", record))
+    except (CorruptBytesError, OSError, KeyError, TypeError, ValueError) as error:
+        raise damaged(key, f"cannot be read ({error})") from error
+    return Plan(number, tensors, positions, vector_positions, embedding)
+
+
+def read_basis(source: Source, number: int, damaged: Damaged) -> EmbeddingBasis:
+    """Basis `number`; raises what `damaged` makes of anything wrong."""
+    key = layout.basis_key(number)
+    record = _record(source, key, damaged)
+    try:
+        scores, width = int(record["scores"]), int(record["width"])
+        return EmbeddingBasis(
+            number,
+            int(record["iteration"]),
+            _array(source, key, "components", (scores, width), "<f4", record),
+            _array(source, key, "mean", (width,), "<f4", record),
+            _array(source, key, "explained", (scores,), "<f4", record),
+        )
+    except (CorruptBytesError, OSError, KeyError, TypeError, ValueError) as error:
+        raise damaged(key, f"cannot be read ({error})") from error
+
+
+def read_vocabulary(source: Source, damaged: Damaged) -> tuple[str, ...]:
+    """The token strings by number; raises what `damaged` makes of anything wrong."""
+    key = layout.VOCABULARY
+    record = _record(source, key, damaged)
+    try:
+        n_tokens, n_bytes = int(record["tokens"]), int(record["bytes"])
+        text = _array(source, key, "text", (n_bytes,), "|u1", record).tobytes()
+        ends = _array(source, key, "offsets", (n_tokens + 1,), "<i8", record).tolist()
+        return tuple(text[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise(ends))
+    except (CorruptBytesError, OSError, KeyError, TypeError, ValueError) as error:
+        raise damaged(key, f"cannot be read ({error})") from error
+
+
+def _record(source: Source, key: str, damaged: Damaged) -> Record:
+    path = f"{key}/{layout.GROUP_RECORD}"
+    try:
+        return open_record(source.read(path))
+    except OSError as error:
+        raise damaged(path, "is missing") from error
+    except CorruptBytesError as error:
+        raise damaged(path, str(error)) from error
+
+
+def _array(
+    source: Source, key: str, name: str, shape: tuple[int, ...], dtype: str, record: Record
+) -> npt.NDArray[Any]:
+    """An array below a group, checked against the seal in the group's record."""
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    plan = layout.layout_of(name, shape, dtype)
+    length, checksum = record["files"][f"{name}/{plan.chunk_name}"]
+    data = source.read(f"{key}/{name}/{plan.chunk_name}")
+    if len(data) != length or crc32c(data) != checksum:
+        raise CorruptBytesError(f"{name} is not what was written: length or checksum differ")
+    return decode_array(data, plan)

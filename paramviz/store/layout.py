@@ -1,0 +1,175 @@
+"""Where things lie in a run, and the Zarr v3 metadata that describes them.
+
+Pure: names and JSON, no file is touched. `docs/FORMAT.md` is the specification.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+
+NAMESPACE = "paramviz"
+"""The attribute of each of our groups under which everything of ours stands."""
+
+GROUP_RECORD = "zarr.json"
+PLANS, BASES, ITERATIONS, VOCABULARY = "plans", "bases", "iterations", "vocabulary"
+PRIVATE = ".paramviz"
+JOURNAL = f"{PRIVATE}/journal"
+LOCK = f"{PRIVATE}/lock"
+STAGING = f"{PRIVATE}/tmp"
+
+INNER_CHUNK = 16_384
+"""Elements per inner chunk of a sharded array: one small read serves one tensor."""
+
+SHARDED = frozenset({"values", "vectors"})
+"""Arrays of a snapshot from which single tensors are read, so each is one shard of inner chunks."""
+
+SNAPSHOT_ARRAYS: dict[str, str] = {
+    "values": "<f2",
+    "vectors": "<f4",
+    "statistics": "<f4",
+    "histograms": "<u4",
+    "gradient_statistics": "<f4",
+    "embedding_rows": "<f2",
+    "embedding_scores": "<f2",
+}
+"""Arrays that a snapshot may hold, with their dtypes on disk."""
+
+_ZARR_DTYPES = {"f2": "float16", "f4": "float32", "i4": "int32", "i8": "int64", "u1": "uint8", "u4": "uint32"}
+
+ZSTD_LEVEL = 1
+"""Sampled float16 weights hardly compress at any level; 1 is the cheapest."""
+
+
+def plan_key(number: int) -> str:
+    return f"{PLANS}/{number:04d}"
+
+
+def basis_key(number: int) -> str:
+    return f"{BASES}/{number:04d}"
+
+
+def iteration_key(iteration: int) -> str:
+    return f"{ITERATIONS}/{iteration:08d}"
+
+
+def parse_iteration(name: str) -> int | None:
+    """The iteration that a folder below `iterations/` stands for, None if it is no such folder."""
+    if len(name) < 8 or not name.isascii() or not name.isdigit():
+        return None
+    iteration = int(name)
+    return iteration if name == f"{iteration:08d}" else None
+
+
+def journal_segment(number: int) -> str:
+    return f"{JOURNAL}/{number:06d}.log"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayLayout:
+    """One array of a snapshot or a plan: a single chunk, or a single shard of inner chunks."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    inner_chunk: int | None = None
+
+    @property
+    def chunk_name(self) -> str:
+        """Key of the only chunk (or shard) of the array, relative to the array."""
+        return ".".join(["c", *("0" for _ in self.shape)])
+
+    @property
+    def n_inner(self) -> int:
+        """Number of inner chunks of the shard; 1 without sharding."""
+        return 1 if self.inner_chunk is None else -(-self.shape[0] // self.inner_chunk)
+
+
+def layout_of(key: str, shape: Sequence[int], dtype: npt.DTypeLike) -> ArrayLayout:
+    """The layout that format 0.1 prescribes for the array `key` of this shape."""
+    dtype = np.dtype(dtype).newbyteorder("<")
+    inner = min(INNER_CHUNK, shape[0]) if key in SHARDED else None
+    return ArrayLayout(tuple(int(n) for n in shape), dtype, inner)
+
+
+def array_metadata(layout: ArrayLayout) -> bytes:
+    """`zarr.json` of an array, as the bytes to write."""
+    little: dict[str, Any] = {"name": "bytes", "configuration": {"endian": "little"}}
+    if layout.dtype.itemsize == 1:
+        little = {"name": "bytes"}
+    compressed: list[dict[str, Any]] = [
+        little,
+        {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": True}},
+    ]
+    chunk_shape, codecs = list(layout.shape), compressed
+    if layout.inner_chunk is not None:
+        chunk_shape = [layout.inner_chunk * layout.n_inner]
+        codecs = [
+            {
+                "name": "sharding_indexed",
+                "configuration": {
+                    "chunk_shape": [layout.inner_chunk],
+                    "codecs": compressed,
+                    "index_codecs": [
+                        {"name": "bytes", "configuration": {"endian": "little"}},
+                        {"name": "crc32c"},
+                    ],
+                    "index_location": "end",
+                },
+            }
+        ]
+    metadata = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(layout.shape),
+        "data_type": _ZARR_DTYPES[layout.dtype.str[1:]],
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk_shape}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+        "fill_value": "NaN" if layout.dtype.kind == "f" else 0,
+        "codecs": codecs,
+        "attributes": {},
+        "storage_transformers": [],
+    }
+    return json.dumps(metadata, separators=(",", ":")).encode()
+
+
+def group_metadata(record: dict[str, Any] | None = None) -> bytes:
+    """`zarr.json` of a group that carries `record` under our namespace, sealed by its own checksum."""
+    attributes = {}
+    if record is not None:
+        attributes[NAMESPACE] = {**record, "crc32c": seal(record)}
+    return json.dumps(
+        {"zarr_format": 3, "node_type": "group", "attributes": attributes},
+        separators=(",", ":"),
+        allow_nan=False,
+    ).encode()
+
+
+def seal(record: dict[str, Any]) -> int:
+    """crc32c of a record as canonical JSON: sorted keys, no white space, ASCII."""
+    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return int(google_crc32c.value(canonical.encode()))
+
+
+def encode_number(value: float) -> float | str:
+    """A float as JSON may hold it: what JSON cannot say becomes the strings that Zarr uses."""
+    if math.isfinite(value):
+        return float(value)
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
+def decode_number(value: Any) -> float:
+    """Inverse of `encode_number`; ValueError for anything else."""
+    if isinstance(value, str):
+        if value not in ("NaN", "Infinity", "-Infinity"):
+            raise ValueError(f"{value!r} is no number")
+        return float(value.replace("Infinity", "inf"))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)

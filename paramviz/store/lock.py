@@ -1,0 +1,138 @@
+"""One writer per run.
+
+The lock is an advisory lock of the operating system on `.paramviz/lock`, so a
+killed writer never leaves a stale one; the file's text only tells people who
+holds it. Where the system has no such locks, the process number in the text
+decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from paramviz.errors import RunLockedError
+from paramviz.store.layout import LOCK
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows has no fcntl
+    fcntl = None  # type: ignore[assignment]
+
+_PATIENCE_S = 0.5
+"""A viewer that looks whether a run is alive holds a shared lock for microseconds; wait that out."""
+
+
+class WriterLock:
+    """Held from `acquire` to `release`, or to the end of the process."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor = descriptor
+        self._owner = os.getpid()
+        self._path = path
+        if hasattr(os, "register_at_fork"):
+            # A forked DataLoader worker inherits the open file, and with it a lock that would outlive us.
+            os.register_at_fork(after_in_child=self._forget)
+
+    @classmethod
+    def acquire(cls, run: Path) -> WriterLock:
+        """Take the run's lock; RunLockedError if another process holds it."""
+        path = run / LOCK
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if not _take(descriptor, path):
+                holder = read_holder(run)
+                raise RunLockedError(
+                    f"{run}: process {holder.get('pid', '?')} on {holder.get('host', '?')} records into this "
+                    "run now. Stop it first, or record to another path.",
+                    path=run,
+                )
+            text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since_unix_s": time.time()})
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, text.encode(), 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(descriptor, path)
+
+    def release(self) -> None:
+        if self._descriptor < 0 or self._owner != os.getpid():
+            return
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _forget(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def read_holder(run: Path) -> dict[str, Any]:
+    """Who holds (or held) the run's lock: `pid`, `host`, `since_unix_s`; empty if nobody or unknown."""
+    try:
+        holder = json.loads((run / LOCK).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def writer_alive(run: Path) -> bool | None:
+    """Whether a process holds the run's lock; None if this machine cannot tell."""
+    holder = read_holder(run)
+    if not holder:
+        return False
+    if holder.get("host") != socket.gethostname():
+        return None
+    if fcntl is None:  # pragma: no cover - Windows has no fcntl
+        return _process_exists(holder.get("pid"))
+    try:
+        descriptor = os.open(run / LOCK, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return True if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path) -> bool:
+    if fcntl is None:  # pragma: no cover - Windows has no fcntl
+        holder = read_holder(path.parent.parent)
+        return not (holder.get("host") == socket.gethostname() and _process_exists(holder.get("pid")))
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                # A file system without locks: one careful writer is better than none.
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
+def _process_exists(pid: Any) -> bool:  # pragma: no cover - used where there is no fcntl
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,393 @@
+"""Reading a run, finished or growing. Needs neither torch nor zarr's machinery."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import threading
+import time
+from bisect import bisect_left
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from paramviz.errors import (
+    DamagedRunError,
+    FormatVersionError,
+    IterationNotFoundError,
+    NotARunError,
+    TensorNotFoundError,
+)
+from paramviz.schema import (
+    FORMAT_MAJOR,
+    FORMAT_MINOR,
+    Description,
+    EmbeddingBasis,
+    Event,
+    Plan,
+    RunStatus,
+    TensorInfo,
+)
+from paramviz.store import layout
+from paramviz.store.cache import ArrayCache
+from paramviz.store.codec import CorruptBytesError
+from paramviz.store.groups import read_basis, read_plan, read_vocabulary
+from paramviz.store.history import History
+from paramviz.store.journal import JournalReader
+from paramviz.store.lock import writer_alive
+from paramviz.store.records import CommitRecord, Record, open_record, read_commit
+from paramviz.store.snapshot import StoredSnapshot
+from paramviz.store.source import DirectorySource, Source
+
+Array = npt.NDArray[Any]
+
+_TABLE_CACHE_BYTES = 64 << 20
+_RECORD_CACHE = 4096
+_SILENCE_S = 600.0
+"""A run on another machine that said nothing for ten minutes is taken for crashed."""
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Open a run for reading.
+
+    Raises NotARunError if there is none at `path`, FormatVersionError if it
+    is of another format, DamagedRunError if its root record is damaged.
+    """
+    run = Path(path)
+    if not run.exists():
+        raise NotARunError(f"{run}: does not exist. Check the spelling of the path.", path=run)
+    if not run.is_dir():
+        raise NotARunError(f"{run}: is a file, and a run is a directory.", path=run)
+    if not (run / layout.GROUP_RECORD).exists():
+        if not any(run.iterdir()):
+            raise NotARunError(
+                f'{run}: is an empty directory. Record into it with paramviz.Recorder("{run}", model).',
+                path=run,
+            )
+        raise NotARunError(
+            f"{run}: holds no run (there is no zarr.json in it). Name the run itself.", path=run
+        )
+    return Run(DirectorySource(run))
+
+
+class Run:
+    """A recorded run. Committed iterations only; `refresh` picks up what was added since.
+
+    May be read from several threads at once.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.path = Path(source.location)
+        root = self._read_root()
+        try:
+            self.run_id: str = str(root["run_id"])
+            self.name: str = str(root["name"])
+            self.created_unix_s = float(root["created_unix_s"])
+            self.description: Description = dict(root["description"])
+            self.statistic_keys = tuple(str(key) for key in root["statistics"])
+            self.gradient_keys = tuple(str(key) for key in root["gradient_statistics"])
+            self._has_vocabulary = bool(root["vocabulary"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self.damaged(layout.GROUP_RECORD, "holds a record that makes no sense") from error
+        self.format = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
+        self._lock = threading.RLock()
+        self._journal = JournalReader(source)
+        self._history = History()
+        self._plans: list[Plan] = []
+        self._bases: dict[int, EmbeddingBasis] = {}
+        self._vocabulary: tuple[str, ...] | None = None
+        self._records: OrderedDict[int, CommitRecord] = OrderedDict()
+        self._tables = ArrayCache(_TABLE_CACHE_BYTES)
+        self._order: list[int] = []
+        self._known: set[int] = set()
+        self._sorted: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self.unjournaled_iterations: tuple[int, ...] = ()
+        self.refresh()
+        self._find_unjournaled()
+
+    def __repr__(self) -> str:
+        return f"<run {self.name!r} at {self.path}: {len(self.iterations)} snapshots, {self.status}>"
+
+    def __getitem__(self, iteration: int) -> StoredSnapshot:
+        iteration = int(iteration)
+        if iteration not in self._known:
+            raise self._no_iteration(iteration)
+        return StoredSnapshot(self, iteration, self._commit(iteration))
+
+    def __len__(self) -> int:
+        return len(self.iterations)
+
+    @property
+    def iterations(self) -> npt.NDArray[np.int64]:
+        """(T,) committed iterations, ascending."""
+        return self._sorted
+
+    @property
+    def iterations_in_commit_order(self) -> npt.NDArray[np.int64]:
+        return np.array(self._order, np.int64)
+
+    @property
+    def commit_count(self) -> int:
+        return len(self._order)
+
+    @property
+    def status(self) -> RunStatus:
+        """`recording` while a writer is alive, else how it ended."""
+        said = self._history.status
+        if said == "finished":
+            return "finished"
+        if said == "crashed":
+            return "crashed"
+        alive = writer_alive(self.path)
+        if alive is None:
+            alive = time.time() - self.last_sign_of_life_unix_s < _SILENCE_S
+        return "recording" if alive else "crashed"
+
+    @property
+    def last_sign_of_life_unix_s(self) -> float:
+        """When anything was last journaled, by the recording machine's clock."""
+        return self._history.last_sign_of_life_unix_s
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        with self._lock:
+            return tuple(self.plan_numbered(number) for number in range(self.n_plans))
+
+    @property
+    def n_plans(self) -> int:
+        with self._lock:
+            while self.source.size(f"{layout.plan_key(len(self._plans))}/{layout.GROUP_RECORD}") is not None:
+                self._plans.append(read_plan(self.source, len(self._plans), self.damaged))
+            return len(self._plans)
+
+    @property
+    def plan(self) -> Plan:
+        """The newest plan in use; a run that has none yet holds no tensors."""
+        newest = self._history.newest_plan
+        if newest < 0:
+            newest = self.n_plans - 1
+        if newest < 0:
+            nothing = np.empty(0, np.int64)
+            return Plan(0, (), nothing, nothing)
+        return self.plan_numbered(newest)
+
+    @property
+    def tensors(self) -> tuple[TensorInfo, ...]:
+        """One entry per parameter of the newest plan, in the model's order."""
+        return self.plan.tensors
+
+    def plan_numbered(self, number: int) -> Plan:
+        with self._lock:
+            while len(self._plans) <= number:
+                self._plans.append(read_plan(self.source, len(self._plans), self.damaged))
+            return self._plans[number]
+
+    def tensor(self, name: str, plan: int | None = None) -> TensorInfo:
+        """The tensor that answers for `name`: itself, or the owner that it is tied to."""
+        tensors = (self.plan if plan is None else self.plan_numbered(plan)).tensors
+        by_name = {t.name: t for t in tensors}
+        tensor = by_name.get(name)
+        if tensor is None:
+            close = difflib.get_close_matches(str(name), list(by_name), n=3)
+            hint = f" Did you mean {', '.join(close)}?" if close else ""
+            raise TensorNotFoundError(
+                f"{self.path}: no tensor is called {name!r}.{hint}", path=self.path, name=name, close=close
+            )
+        return tensor if tensor.tied_to is None else by_name[tensor.tied_to]
+
+    def positions(self, name: str, iteration: int | None = None) -> npt.NDArray[np.int64]:
+        """(samples,) flat indices of a tensor's samples, as of the newest plan or of an iteration."""
+        plan = self.plan if iteration is None else self[iteration].plan
+        tensor = self.tensor(name, plan.number)
+        positions = plan.positions if tensor.array == "values" else plan.vector_positions
+        return positions[tensor.offset : tensor.offset + tensor.samples]
+
+    @property
+    def n_journal_segments(self) -> int:
+        return self._journal.n_segments
+
+    @property
+    def n_bases(self) -> int:
+        n = 0
+        while self.source.size(f"{layout.basis_key(n)}/{layout.GROUP_RECORD}") is not None:
+            n += 1
+        return n
+
+    def basis(self, number: int) -> EmbeddingBasis:
+        """The frozen basis that embedding scores refer to."""
+        with self._lock:
+            if number not in self._bases:
+                self._bases[number] = read_basis(self.source, number, self.damaged)
+            return self._bases[number]
+
+    @property
+    def vocabulary(self) -> tuple[str, ...] | None:
+        """Token strings by token number, None if the run does not know them."""
+        with self._lock:
+            if self._vocabulary is None and self._has_vocabulary:
+                self._vocabulary = read_vocabulary(self.source, self.damaged)
+            return self._vocabulary
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Validations, checkpoints, gaps, skipped steps, resumes, the end; as they were recorded."""
+        return tuple(self._history.events)
+
+    @property
+    def scalar_names(self) -> tuple[str, ...]:
+        return self._history.scalar_names
+
+    @property
+    def step_count(self) -> int:
+        """Number of journaled steps read so far."""
+        return len(self._history.steps)
+
+    def steps_since(self, n: int) -> list[tuple[int, dict[str, float]]]:
+        """(iteration, scalars) of every step from the n-th on, in the order they were recorded."""
+        return self._history.steps[n:]
+
+    def scalar_series(self, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """(iterations (n,), values (n,)) of every step that gave this scalar, snapshot or not."""
+        return self._history.series(name)
+
+    def scalars(self, name: str) -> npt.NDArray[np.float64]:
+        """(T,) a scalar at the snapshots; NaN where it was not given."""
+        iterations, values = self._history.series(name)
+        at_snapshots = np.full(len(self.iterations), np.nan)
+        if len(iterations):
+            where = np.searchsorted(iterations, self.iterations).clip(0, len(iterations) - 1)
+            given = iterations[where] == self.iterations
+            at_snapshots[given] = values[where[given]]
+        return at_snapshots
+
+    def timeline(self, name: str, key: str, of: str = "statistics") -> npt.NDArray[np.float64]:
+        """(T,) one statistic of one tensor over all snapshots; NaN where it was not recorded.
+
+        of: "statistics" or "gradient_statistics". KeyError for a key that the run does not hold.
+        """
+        keys = {"statistics": self.statistic_keys, "gradient_statistics": self.gradient_keys}[of]
+        column = keys.index(key) if key in keys else None
+        if column is None:
+            raise KeyError(f"{key!r} is no statistic of this run; it holds {', '.join(keys)}")
+        self.tensor(name)
+        rows = [self._table_row(int(i), of, name) for i in self.iterations]
+        return np.array([np.nan if row is None else row[column] for row in rows], np.float64)
+
+    def refresh(self) -> npt.NDArray[np.int64]:
+        """Read what was journaled since the last call; returns the newly committed iterations, ascending."""
+        with self._lock:
+            before = len(self._history.commits)
+            self._history.add(self._journal.read_new())
+            return self._admit(self._history.commits[before:])
+
+    def cached_table(self, snapshot: StoredSnapshot, key: str) -> Array:
+        """A small table of a snapshot, kept for the next question about the same iteration."""
+        return self._tables.get((snapshot.iteration, key), lambda: snapshot.table(key))
+
+    def damaged(self, key: str, reason: str) -> DamagedRunError:
+        """The error for bytes of this run that cannot be trusted."""
+        return DamagedRunError(
+            f"{self.path}: {key} {reason}. The rest of the run stays readable; "
+            "`paramviz verify` lists all damage.",
+            path=self.path,
+            key=key,
+        )
+
+    def _admit(self, iterations: list[int]) -> npt.NDArray[np.int64]:
+        new = [i for i in dict.fromkeys(iterations) if i not in self._known]
+        if new:
+            self._known.update(new)
+            self._order += new
+            self._sorted = np.array(sorted(self._known), np.int64)
+            self._sorted.setflags(write=False)
+        return np.array(sorted(new), np.int64)
+
+    def _find_unjournaled(self) -> None:
+        """Admit snapshots that were published although a crash kept them out of the journal."""
+        found = []
+        for name in self.source.list_folder(layout.ITERATIONS):
+            iteration = layout.parse_iteration(name)
+            if iteration is None or iteration in self._known:
+                continue
+            if self.source.size(f"{layout.iteration_key(iteration)}/{layout.GROUP_RECORD}") is not None:
+                found.append(iteration)
+        journaled = {iteration for iteration, _ in self._history.steps}
+        for iteration in sorted(found):
+            self._admit([iteration])
+            try:
+                commit = self._commit(iteration)
+            except DamagedRunError:
+                continue
+            self._history.events += commit.events
+            if iteration not in journaled:
+                self._history.add_step(iteration, commit.scalars)
+        self.unjournaled_iterations = tuple(sorted(found))
+
+    def _commit(self, iteration: int) -> CommitRecord:
+        with self._lock:
+            record = self._records.get(iteration)
+            if record is not None:
+                self._records.move_to_end(iteration)
+                return record
+        key = f"{layout.iteration_key(iteration)}/{layout.GROUP_RECORD}"
+        try:
+            record = read_commit(self.source.read(key), iteration)
+        except OSError as error:
+            raise self.damaged(key, "is missing although the iteration was committed") from error
+        except CorruptBytesError as error:
+            raise self.damaged(key, str(error)) from error
+        with self._lock:
+            self._records[iteration] = record
+            while len(self._records) > _RECORD_CACHE:
+                self._records.popitem(last=False)
+        return record
+
+    def _table_row(self, iteration: int, of: str, name: str) -> Array | None:
+        snapshot = self[iteration]
+        if of not in snapshot.record.arrays:
+            return None
+        try:
+            index = self.tensor(name, snapshot.record.plan).index
+        except TensorNotFoundError:
+            return None
+        row: Array = self.cached_table(snapshot, of)[index]
+        return row
+
+    def _no_iteration(self, iteration: int) -> IterationNotFoundError:
+        at = bisect_left(self._sorted, iteration)
+        neighbours = [int(i) for i in self._sorted[max(0, at - 1) : at + 1]]
+        near = (
+            f"the nearest are {' and '.join(map(str, neighbours))}" if neighbours else "there is none at all"
+        )
+        return IterationNotFoundError(
+            f"{self.path}: iteration {iteration} has no snapshot; {near}.",
+            path=self.path,
+            iteration=iteration,
+            neighbours=neighbours,
+        )
+
+    def _read_root(self) -> Record:
+        data = self.source.read(layout.GROUP_RECORD)
+        try:
+            found = json.loads(data)["attributes"][layout.NAMESPACE]["format"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise NotARunError(
+                f"{self.path}: is no run of paramviz (its zarr.json does not say so). Name a run.",
+                path=self.path,
+            ) from error
+        if found != f"{FORMAT_MAJOR}.{FORMAT_MINOR}":
+            raise FormatVersionError(
+                f"{self.path}: format {found}, this paramviz reads {FORMAT_MAJOR}.{FORMAT_MINOR}. "
+                "Install the paramviz that wrote it, or record again.",
+                path=self.path,
+                found=str(found),
+            )
+        try:
+            return open_record(data)
+        except CorruptBytesError as error:
+            raise self.damaged(layout.GROUP_RECORD, str(error)) from error

@@ -1,0 +1,196 @@
+"""One committed iteration, read lazily: a few kilobytes for one tensor, never the whole run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from paramviz.errors import DamagedRunError, NotRecordedError
+from paramviz.schema import HISTOGRAM_BINS, Event, GradientStates, Plan, TensorInfo, histogram_edges
+from paramviz.store import layout
+from paramviz.store.codec import (
+    CorruptBytesError,
+    crc32c,
+    decode_array,
+    decode_index,
+    decode_inner,
+    index_bytes,
+)
+from paramviz.store.records import CommitRecord
+
+if TYPE_CHECKING:
+    from paramviz.store.reader import Run
+
+Array = npt.NDArray[Any]
+
+
+class StoredSnapshot:
+    """What `run[iteration]` answers. Reading damaged bytes raises DamagedRunError with their `key`."""
+
+    def __init__(self, run: Run, iteration: int, record: CommitRecord) -> None:
+        self._run = run
+        self.iteration = iteration
+        self.record = record
+
+    def __repr__(self) -> str:
+        return f"<snapshot {self.iteration} of {self._run.name!r}: {', '.join(sorted(self.record.arrays))}>"
+
+    @property
+    def plan(self) -> Plan:
+        return self._run.plan_numbered(self.record.plan)
+
+    @property
+    def tier(self) -> str:
+        return self.record.tier
+
+    @property
+    def time_unix_s(self) -> float:
+        """When the snapshot was taken, seconds since 1970."""
+        return self.record.time_unix_s
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        return dict(self.record.scalars)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return self.record.events
+
+    @property
+    def gradient_states(self) -> GradientStates:
+        return self.record.gradient_states
+
+    @property
+    def basis(self) -> int | None:
+        """Number of the basis that `embedding_scores` are in, see `Run.basis`."""
+        return self.record.basis
+
+    @property
+    def etag(self) -> str:
+        """A text that differs whenever the snapshot's bytes do."""
+        return f"{self._run.run_id}-{self.iteration}-{self.record.crc32c:08x}"
+
+    def values(self, name: str) -> npt.NDArray[np.float16] | npt.NDArray[np.float32]:
+        """Samples of a tensor, (samples,): float16, or float32 for vectors and small tensors."""
+        tensor = self._recorded(name)
+        shape = self._shape(tensor.array)
+        if tensor.samples == 0 or tensor.array not in self.record.arrays:
+            return self.table(tensor.array)[:0]
+        return self._read_part(tensor.array, shape, tensor.offset, tensor.samples)
+
+    def statistics(self, name: str) -> dict[str, float]:
+        """Statistics of the whole tensor, before any cast; NaN where one is not known."""
+        row = self._cached("statistics")[self._recorded(name).index]
+        return dict(zip(self._run.statistic_keys, row.tolist(), strict=True))
+
+    def gradient_statistics(self, name: str) -> dict[str, float] | None:
+        """The same of the gradient as the optimizer used it; None where there was none."""
+        tensor = self._recorded(name)
+        if "gradient_statistics" not in self.record.arrays:
+            return None
+        row = self._cached("gradient_statistics")[tensor.index]
+        if self.gradient_states.of(tensor.index) == "unavailable":
+            return None
+        return dict(zip(self._run.gradient_keys, row.tolist(), strict=True))
+
+    def histogram(self, name: str) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]]:
+        """(counts (64,), edges (65,)) of the whole tensor, in bins that never change."""
+        return self._cached("histograms")[self._recorded(name).index], histogram_edges()
+
+    def array(self, key: str) -> Array | None:
+        """A whole array of the snapshot as it lies in the store, None if it was not recorded.
+
+        Shapes: values (N,), vectors (V,), statistics and gradient_statistics
+        (tensors, keys), histograms (tensors, 64), embedding_rows (K, width),
+        embedding_scores (K, 8).
+        """
+        if key not in layout.SNAPSHOT_ARRAYS:
+            raise KeyError(key)
+        if key not in self.record.arrays:
+            nothing_to_hold = key in layout.SHARDED and self._shape(key) == (0,)
+            return np.empty(0, layout.SNAPSHOT_ARRAYS[key]) if nothing_to_hold else None
+        shape = self._shape(key)
+        plan = layout.layout_of(key, shape, layout.SNAPSHOT_ARRAYS[key])
+        path, data = self._read_chunk(key, plan)
+        try:
+            return decode_array(data, plan)
+        except CorruptBytesError as error:
+            raise self._damaged(path, str(error)) from error
+
+    def _recorded(self, name: str) -> TensorInfo:
+        tensor = self._run.tensor(name, self.record.plan)
+        if tensor.skipped is not None:
+            raise NotRecordedError(
+                f"{self._run.path}: {name} was not recorded: {tensor.skipped}", path=self._run.path
+            )
+        return tensor
+
+    def table(self, key: str) -> Array:
+        """`array` for a table that must be there; NotRecordedError if it was switched off."""
+        table = self.array(key)
+        if table is None:
+            raise NotRecordedError(
+                f"{self._run.path}: iteration {self.iteration} holds no {key}; they were switched off.",
+                path=self._run.path,
+            )
+        return table
+
+    def _cached(self, key: str) -> Array:
+        return self._run.cached_table(self, key)
+
+    def _shape(self, key: str) -> tuple[int, ...]:
+        plan, run = self.plan, self._run
+        tokens = 0 if plan.embedding is None else len(plan.embedding.tokens)
+        width = 0 if plan.embedding is None else plan.embedding.width
+        scores = 0 if self.basis is None else run.basis(self.basis).components.shape[0]
+        shapes: dict[str, tuple[int, ...]] = {
+            "values": (len(plan.positions),),
+            "vectors": (len(plan.vector_positions),),
+            "statistics": (len(plan.tensors), len(run.statistic_keys)),
+            "gradient_statistics": (len(plan.tensors), len(run.gradient_keys)),
+            "histograms": (len(plan.tensors), HISTOGRAM_BINS),
+            "embedding_rows": (tokens, width),
+            "embedding_scores": (tokens, scores),
+        }
+        return shapes[key]
+
+    def _read_chunk(self, key: str, plan: layout.ArrayLayout) -> tuple[str, bytes]:
+        """The array's only chunk, checked against the commit record."""
+        relative = f"{key}/{plan.chunk_name}"
+        path = f"{layout.iteration_key(self.iteration)}/{relative}"
+        seal = self.record.files.get(relative)
+        try:
+            data = self._run.source.read(path)
+        except OSError as error:
+            raise self._damaged(path, "is missing") from error
+        if seal is None or len(data) != seal.length or crc32c(data) != seal.crc32c:
+            raise self._damaged(path, "is not what was committed (length or checksum differ)")
+        return path, data
+
+    def _read_part(self, key: str, shape: tuple[int, ...], start: int, count: int) -> Array:
+        """Elements start … start + count of a shard: its index, then the inner chunks that hold them."""
+        plan = layout.layout_of(key, shape, layout.SNAPSHOT_ARRAYS[key])
+        assert plan.inner_chunk is not None
+        relative = f"{key}/{plan.chunk_name}"
+        path = f"{layout.iteration_key(self.iteration)}/{relative}"
+        seal, source = self.record.files.get(relative), self._run.source
+        try:
+            if seal is None or source.size(path) != seal.length:
+                raise CorruptBytesError("is missing or not as long as committed")
+            tail = source.read_range(path, max(0, seal.length - index_bytes(plan)), index_bytes(plan))
+            index = decode_index(tail, plan, seal.length).tolist()
+            first, last = start // plan.inner_chunk, (start + count - 1) // plan.inner_chunk
+            chunks = [
+                decode_inner(source.read_range(path, offset, length), plan)
+                for offset, length in index[first : last + 1]
+            ]
+        except (CorruptBytesError, OSError) as error:
+            raise self._damaged(path, str(error)) from error
+        whole = np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
+        begin = start - first * plan.inner_chunk
+        return whole[begin : begin + count]
+
+    def _damaged(self, key: str, reason: str) -> DamagedRunError:
+        return self._run.damaged(key, reason)
