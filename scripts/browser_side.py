@@ -136,8 +136,7 @@ def npm(*arguments: str, quiet: bool = False) -> None:
     if done.returncode != 0:
         said = "\n".join((done.stdout or "").strip().splitlines()[-30:])
         raise BuildError(
-            f"`npm {' '.join(arguments)}` failed in {WEB} with exit status {done.returncode}. "
-            f"npm needs its registry, or a filled cache, to install packages.\n{said}".rstrip()
+            f"`npm {' '.join(arguments)}` failed in {WEB} with exit status {done.returncode}.\n{said}".rstrip()
         )
 
 
