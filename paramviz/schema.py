@@ -81,7 +81,7 @@ UPDATE_KEYS: tuple[str, ...] = (
     "distance_from_start",
     "cosine_to_start",
 )
-"""Against the previous and the first snapshot; estimated from the samples unless a tensor is kept whole."""
+"""Against the previous and the first snapshot; estimates from the samples unless a tensor is kept whole."""
 
 STATISTIC_KEYS: tuple[str, ...] = MOMENT_KEYS + UPDATE_KEYS
 """Columns of `statistics`, in order."""
@@ -264,4 +264,4 @@ class EmbeddingBasis:
 
 
 Description = dict[str, Any]
-"""What a run says of itself: model, parameters, config, optimizer, versions, host, git commit. JSON values."""
+"""What a run says of itself: model, parameters, config, optimizer, versions, host, commit. JSON values."""

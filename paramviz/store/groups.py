@@ -24,7 +24,7 @@ Damaged = Callable[[str, str], DamagedRunError]
 def read_plan(source: Source, number: int, damaged: Damaged) -> Plan:
     """Plan `number` with its positions; raises what `damaged` makes of anything wrong."""
     key = layout.plan_key(number)
-    record = _record(source, key, damaged)
+    record = read_group_record(source, key, damaged)
     try:
         tensors = read_tensors(record)
         lengths = int(record["values"]), int(record["vectors"])
@@ -40,7 +40,7 @@ def read_plan(source: Source, number: int, damaged: Damaged) -> Plan:
 def read_basis(source: Source, number: int, damaged: Damaged) -> EmbeddingBasis:
     """Basis `number`; raises what `damaged` makes of anything wrong."""
     key = layout.basis_key(number)
-    record = _record(source, key, damaged)
+    record = read_group_record(source, key, damaged)
     try:
         scores, width = int(record["scores"]), int(record["width"])
         return EmbeddingBasis(
@@ -57,7 +57,7 @@ def read_basis(source: Source, number: int, damaged: Damaged) -> EmbeddingBasis:
 def read_vocabulary(source: Source, damaged: Damaged) -> tuple[str, ...]:
     """The token strings by number; raises what `damaged` makes of anything wrong."""
     key = layout.VOCABULARY
-    record = _record(source, key, damaged)
+    record = read_group_record(source, key, damaged)
     try:
         n_tokens, n_bytes = int(record["tokens"]), int(record["bytes"])
         text = _array(source, key, "text", (n_bytes,), "|u1", record).tobytes()
@@ -67,7 +67,8 @@ def read_vocabulary(source: Source, damaged: Damaged) -> tuple[str, ...]:
         raise damaged(key, f"cannot be read ({error})") from error
 
 
-def _record(source: Source, key: str, damaged: Damaged) -> Record:
+def read_group_record(source: Source, key: str, damaged: Damaged) -> Record:
+    """The sealed record of the group at `key`; raises what `damaged` makes of anything wrong."""
     path = f"{key}/{layout.GROUP_RECORD}"
     try:
         return open_record(source.read(path))

@@ -19,6 +19,8 @@ class History:
         self.steps: list[tuple[int, dict[str, float]]] = []
         self.events: list[Event] = []
         self.commits: list[int] = []
+        self.seals: dict[int, int] = {}
+        self.commit_times_unix_s: dict[int, float] = {}
         self.status = "recording"
         self.newest_plan = -1
         self.last_sign_of_life_unix_s = 0.0
@@ -47,6 +49,8 @@ class History:
         elif kind == "commit":
             iteration, events = int(entry["i"]), _events(int(entry["i"]), entry["e"])
             self.newest_plan = max(self.newest_plan, int(entry["plan"]))
+            self.seals[iteration] = int(entry["crc"])
+            self.commit_times_unix_s[iteration] = float(entry["t"])
             self.commits.append(iteration)
             self.events += events
         elif kind == "event":

@@ -135,6 +135,10 @@ class Run:
     def commit_count(self) -> int:
         return len(self._order)
 
+    def committed_unix_s(self, iteration: int) -> float | None:
+        """When an iteration was committed, by the recording machine's clock; None if a crash kept it from saying."""
+        return self._history.commit_times_unix_s.get(iteration)
+
     @property
     def status(self) -> RunStatus:
         """`recording` while a writer is alive, else how it ended."""
@@ -224,6 +228,11 @@ class Run:
             if number not in self._bases:
                 self._bases[number] = read_basis(self.source, number, self.damaged)
             return self._bases[number]
+
+    @property
+    def has_vocabulary(self) -> bool:
+        """Whether token strings are recorded, without reading them."""
+        return self._has_vocabulary
 
     @property
     def vocabulary(self) -> tuple[str, ...] | None:
@@ -341,6 +350,8 @@ class Run:
             raise self.damaged(key, "is missing although the iteration was committed") from error
         except CorruptBytesError as error:
             raise self.damaged(key, str(error)) from error
+        if self._history.seals.get(iteration, record.crc32c) != record.crc32c:
+            raise self.damaged(key, "is not the record that was journaled")
         with self._lock:
             self._records[iteration] = record
             while len(self._records) > _RECORD_CACHE:

@@ -62,7 +62,7 @@ class CommitRecord:
                 "reason": states.reason,
             },
             "basis": self.basis,
-            "files": {name: [file.length, file.crc32c] for name, file in self.files.items()},
+            "files": write_files(self.files),
         }
 
     @property
@@ -88,6 +88,20 @@ def open_record(data: bytes) -> Record:
     if found != stored:
         raise CorruptBytesError("fails its checksum")
     return dict(record)
+
+
+def read_files(record: Record) -> dict[str, FileSeal]:
+    """The files that a record vouches for, by key relative to its group."""
+    try:
+        files = record["files"].items()
+        return {_text(key): FileSeal(int(seal[0]), int(seal[1])) for key, seal in files}
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise CorruptBytesError("holds a list of files that makes no sense") from error
+
+
+def write_files(files: Mapping[str, FileSeal]) -> Record:
+    """Inverse of `read_files`, for the record's field `files`."""
+    return {key: [file.length, file.crc32c] for key, file in files.items()}
 
 
 def plan_record(plan: Plan) -> Record:
@@ -218,7 +232,7 @@ def read_commit(data: bytes, iteration: int) -> CommitRecord:
                 reason=_text(state["reason"]),
             ),
             basis=None if record["basis"] is None else int(record["basis"]),
-            files={_text(k): FileSeal(int(v[0]), int(v[1])) for k, v in record["files"].items()},
+            files=read_files(record),
             crc32c=seal(record),
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from paramviz.errors import DamagedRunError, NotRecordedError
+from paramviz.errors import DamagedRunError
 from paramviz.store import layout
-from paramviz.store.codec import crc32c
+from paramviz.store.codec import CorruptBytesError, crc32c
+from paramviz.store.groups import read_group_record
 from paramviz.store.journal import JournalReader
 from paramviz.store.reader import Run, open_run
+from paramviz.store.records import FileSeal, read_files
 from paramviz.store.snapshot import StoredSnapshot
 
 _CUT_OFF = "the last record was cut off by a crash; nothing committed is lost"
@@ -61,7 +64,7 @@ class _Verification:
     def run(self, progress: Callable[[int, int], None] | None) -> VerifyReport:
         run = self._run
         iterations = run.iterations.tolist()
-        for check in (self._check_plans, self._check_bases, self._check_vocabulary, self._check_journal):
+        for check in (self._check_folders, self._check_written_once, self._check_journal):
             check()
         for done, iteration in enumerate(iterations, start=1):
             self._check_iteration(iteration)
@@ -82,32 +85,40 @@ class _Verification:
         reason = str(error).split(f"{error.key} ", 1)[-1].split(". The rest of the run", 1)[0]
         self._problems.append(Problem(error.key, reason))
 
-    def _check_plans(self) -> None:
+    def _check_folders(self) -> None:
+        """The groups that only hold others: a Zarr library needs their records, ours does not."""
+        self._count(layout.GROUP_RECORD)
+        for folder in (layout.PLANS, layout.BASES, layout.ITERATIONS):
+            self._compare(f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata())
+
+    def _check_written_once(self) -> None:
+        """Plans, bases and the vocabulary."""
+        run = self._run
+        self._check_group(layout.VOCABULARY, lambda: run.vocabulary)
+        for number in range(run.n_bases):
+            self._check_group(layout.basis_key(number), partial(run.basis, number))
+        for name in sorted(run.source.list_folder(layout.PLANS)):
+            if name.isascii() and name.isdigit():
+                self._check_group(f"{layout.PLANS}/{name}", partial(run.plan_numbered, int(name)))
+
+    def _check_group(self, group: str, read: Callable[[], object]) -> None:
+        if self._run.source.size(f"{group}/{layout.GROUP_RECORD}") is None:
+            # A group without its record was never published; if one is referred to, reading says so.
+            return
         try:
-            for plan in self._run.plans:
-                self._check_group(layout.plan_key(plan.number))
+            record = read_group_record(self._run.source, group, self._run.damaged)
+            self._count(f"{group}/{layout.GROUP_RECORD}")
+            self._check_files(group, read_files(record))
+            read()
         except DamagedRunError as error:
+            self._note_once(error)
+        except CorruptBytesError as error:
+            self._problems.append(Problem(f"{group}/{layout.GROUP_RECORD}", str(error)))
+
+    def _note_once(self, error: DamagedRunError) -> None:
+        """Reading stumbles over damage that the checksums have named already, file by file."""
+        if not any(problem.key.startswith(error.key) for problem in self._problems):
             self._note_damage(error)
-
-    def _check_bases(self) -> None:
-        for number in range(self._run.n_bases):
-            try:
-                self._run.basis(number)
-                self._check_group(layout.basis_key(number))
-            except DamagedRunError as error:
-                self._note_damage(error)
-
-    def _check_vocabulary(self) -> None:
-        try:
-            if self._run.vocabulary is not None:
-                self._check_group(layout.VOCABULARY)
-        except DamagedRunError as error:
-            self._note_damage(error)
-
-    def _check_group(self, group: str) -> None:
-        """Files of a group whose arrays were read; their metadata must be what its shape asks for."""
-        for name in self._run.source.list_folder(group):
-            self._count(f"{group}/{name}")
 
     def _check_journal(self) -> None:
         reader = JournalReader(self._run.source)
@@ -131,7 +142,11 @@ class _Verification:
             self._note_damage(error)
             return
         self._count(f"{group}/{layout.GROUP_RECORD}")
-        for relative, seal in snapshot.record.files.items():
+        self._check_files(group, snapshot.record.files)
+        self._decode(snapshot)
+
+    def _check_files(self, group: str, files: dict[str, FileSeal]) -> None:
+        for relative, seal in files.items():
             key = f"{group}/{relative}"
             try:
                 data = self._run.source.read(key)
@@ -146,17 +161,14 @@ class _Verification:
                 )
             elif crc32c(data) != seal.crc32c:
                 self._problems.append(Problem(key, "fails its checksum"))
-        self._decode(snapshot)
 
     def _decode(self, snapshot: StoredSnapshot) -> None:
+        """What the checksums vouch for must also decode to the shapes that the plan asks for."""
         for key in sorted(snapshot.record.arrays):
             try:
                 snapshot.array(key)
             except DamagedRunError as error:
-                if all(problem.key != error.key for problem in self._problems):
-                    self._note_damage(error)
-            except (NotRecordedError, KeyError) as error:
-                self._problems.append(Problem(layout.iteration_key(snapshot.iteration), str(error)))
+                self._note_once(error)
 
     def _look_for_strangers(self, committed: set[int]) -> None:
         for name in sorted(self._run.source.list_folder(layout.ITERATIONS)):
@@ -167,6 +179,16 @@ class _Verification:
                 self._notes.append(f"{layout.ITERATIONS}/{name}: is not ours")
             else:
                 self._notes.append(f"{layout.ITERATIONS}/{name}: was never committed; a crash left it")
+
+    def _compare(self, key: str, expected: bytes) -> None:
+        try:
+            data = self._run.source.read(key)
+        except OSError:
+            self._problems.append(Problem(key, "is missing"))
+            return
+        self._count(key)
+        if data != expected:
+            self._problems.append(Problem(key, "is not what was written"))
 
     def _count(self, key: str) -> None:
         size = self._run.source.size(key)

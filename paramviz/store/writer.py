@@ -37,7 +37,7 @@ from paramviz.store.files import AppendFile, Durability, RunFiles
 from paramviz.store.journal import Entry, encode_entry
 from paramviz.store.lock import WriterLock
 from paramviz.store.reader import Run, open_run
-from paramviz.store.records import FileSeal, commit_record, plan_record
+from paramviz.store.records import FileSeal, commit_record, plan_record, write_files
 
 Array = npt.NDArray[Any]
 
@@ -95,6 +95,11 @@ class RunWriter:
             if (run / layout.GROUP_RECORD).exists():
                 raise _run_exists(run)
             files = RunFiles(run, durability)
+            # What a start that was interrupted left: without a root record it never was a run.
+            for folder in (layout.PLANS, layout.BASES, layout.ITERATIONS, layout.VOCABULARY):
+                files.remove_folder(folder)
+            for segment in (run / layout.JOURNAL).iterdir():
+                segment.unlink()
             writer = cls(files, lock, secrets.token_hex(8), durability)
             writer._lay_out(name or run.name.removesuffix(".zarr"), description, vocabulary)
         except OSError as error:
@@ -274,7 +279,7 @@ class RunWriter:
         self._files.remove_folder(key)
         self._files.make_folder(key)
         files = self._write_arrays(key, arrays)
-        sealed = {**record, "files": {name: [file.length, file.crc32c] for name, file in files.items()}}
+        sealed = {**record, "files": write_files(files)}
         self._files.publish(f"{key}/{layout.GROUP_RECORD}", layout.group_metadata(sealed))
 
     def _write_arrays(self, group: str, arrays: dict[str, Array]) -> dict[str, FileSeal]:
@@ -345,14 +350,22 @@ def _refuse_occupied(run: Path) -> None:
             raise _run_exists(run)
         if run.exists() and not run.is_dir():
             raise OutputError(f"{run}: is a file. Record to a path that does not exist.", path=run)
-        # A crash before the root record was published leaves a beginning that may be begun again.
         ours = {layout.PRIVATE, layout.PLANS, layout.BASES, layout.ITERATIONS, layout.VOCABULARY}
         others = sorted(p.name for p in run.iterdir() if p.name not in ours) if run.exists() else []
+        iterations = run / layout.ITERATIONS
+        names = [p.name for p in iterations.iterdir()] if iterations.exists() else []
     except OSError as error:
         raise _cannot_write(run, error) from error
     if others:
         raise OutputError(
             f"{run}: is not empty ({others[0]!r} is in it) and holds no run. Record to a path of its own.",
+            path=run,
+        )
+    snapshots = sum(layout.parse_iteration(name) is not None for name in names)
+    if snapshots:
+        raise OutputError(
+            f"{run}: holds {snapshots} snapshots of a run that lost its root record (zarr.json). Move them "
+            "away, or record to another path.",
             path=run,
         )
 
