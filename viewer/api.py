@@ -1,0 +1,304 @@
+"""The addresses under `api/`. Each answers what docs/HTTP.md says, and changes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from flask import Blueprint, Response, request
+
+from paramviz import __version__
+from paramviz.schema import histogram_edges
+from viewer import frames
+from viewer.catalogue import Catalogue, OpenedRun, UnreadableRun
+from viewer.json_numbers import json_response
+from viewer.problems import absent, usage
+from viewer.stream import EventStream
+from viewer.tail import Tail
+from viewer.updates import Cursor, age_s, cursor_now, plan_number, update_since
+
+LASTING = "private, max-age=31536000, immutable"
+REVALIDATE = "private, no-cache"
+_MSGPACK = "application/msgpack"
+_NUMBER = re.compile(r"\d{1,18}")
+_MAX_RUNS_PER_STREAM = 64
+
+
+def make_api(catalogue: Catalogue, tail: Tail) -> Blueprint:
+    """All routes, for the runs of `catalogue`; streams listen to `tail`."""
+    api = Blueprint("api", __name__, url_prefix="/api")
+    api.add_url_rule("/runs", view_func=partial(_runs, catalogue), endpoint="runs")
+    for rule, answer in (
+        ("", _run),
+        ("/plans/<number>", _plan),
+        ("/plans/<number>/positions", _positions),
+        ("/frames/<iteration>", _frame),
+        ("/frames", _frames),
+        ("/scalars", _scalars),
+        ("/timeline/<tensor>/<key>", _timeline),
+        ("/vocabulary", _vocabulary),
+    ):
+        view = _with_run(catalogue, answer)
+        api.add_url_rule(f"/runs/<run_id>{rule}", view_func=view, endpoint=answer.__name__.strip("_"))
+    api.add_url_rule("/tail", view_func=partial(_tail, catalogue, tail), endpoint="tail")
+    api.add_url_rule("/poll", view_func=partial(_poll, catalogue), endpoint="poll")
+    api.add_url_rule("/<path:rest>", view_func=_nowhere, endpoint="nowhere")
+    return api
+
+
+def _with_run(catalogue: Catalogue, answer: Callable[..., Response]) -> Callable[..., Response]:
+    def view(run_id: str, **arguments: str) -> Response:
+        return answer(catalogue.get(run_id), **arguments)
+
+    return view
+
+
+def _runs(catalogue: Catalogue) -> Response:
+    return json_response({"version": __version__, "runs": [_listed(entry) for entry in catalogue.all()]})
+
+
+def _listed(entry: OpenedRun | UnreadableRun) -> dict[str, Any]:
+    if isinstance(entry, UnreadableRun):
+        return {"id": entry.id, "name": entry.name, "error": entry.error}
+    run = entry.run
+    run.refresh()
+    iterations = run.iterations
+    return {
+        "id": entry.id,
+        "run_id": run.run_id,
+        "name": run.name,
+        "status": run.status,
+        "created_unix_s": run.created_unix_s,
+        "snapshots": len(iterations),
+        "last_iteration": int(iterations[-1]) if len(iterations) else None,
+        "error": None,
+    }
+
+
+def _run(opened: OpenedRun) -> Response:
+    run = opened.run
+    run.refresh()
+    # Read before the lists that it counts: what comes in between is sent once more, never left out.
+    cursor = cursor_now(run)
+    description = {
+        "id": opened.id,
+        "run_id": run.run_id,
+        "name": run.name,
+        "format": run.format,
+        "status": run.status,
+        "created_unix_s": run.created_unix_s,
+        "age_s": age_s(run),
+        "description": run.description,
+        "cursor": str(cursor),
+        "plan": plan_number(run),
+        "statistics": run.statistic_keys,
+        "gradient_statistics": run.gradient_keys,
+        "histogram_edges": histogram_edges(),
+        "iterations": run.iterations,
+        "events": [{"iteration": e.iteration, "kind": e.kind, "text": e.text} for e in run.events],
+        "scalar_names": run.scalar_names,
+        "embedding": _embedding(opened),
+    }
+    return json_response(description)
+
+
+def _embedding(opened: OpenedRun) -> dict[str, Any] | None:
+    embedding = opened.run.plan.embedding
+    if embedding is None:
+        return None
+    return {
+        "tensor": embedding.tensor,
+        "tokens": len(embedding.tokens),
+        "vocabulary_size": embedding.vocabulary_size,
+        "width": embedding.width,
+        "basis": opened.projection.recommended_basis(),
+        "has_vocabulary": opened.run.has_vocabulary,
+    }
+
+
+def _plan(opened: OpenedRun, number: str) -> Response:
+    plan = opened.run.plan_numbered(_plan_number(opened, number))
+    content = {
+        "number": plan.number,
+        "values": len(plan.positions),
+        "vectors": len(plan.vector_positions),
+        "tensors": [
+            {
+                "index": t.index,
+                "name": t.name,
+                "shape": t.shape,
+                "dtype": t.dtype,
+                "role": t.role,
+                "layer": t.layer,
+                "block": t.block,
+                "tied_to": t.tied_to,
+                "frozen": t.frozen,
+                "samples": t.samples,
+                "skipped": t.skipped,
+                "grid": t.grid,
+                "array": t.array,
+                "offset": t.offset,
+            }
+            for t in plan.tensors
+        ],
+        "embedding_tokens": None if plan.embedding is None else plan.embedding.tokens,
+    }
+    return json_response(content, cache=LASTING)
+
+
+def _positions(opened: OpenedRun, number: str) -> Response:
+    plan = opened.run.plan_numbered(_plan_number(opened, number))
+    content = {
+        "values": frames.raw(plan.positions, "<i8"),
+        "vectors": frames.raw(plan.vector_positions, "<i8"),
+    }
+    return _packed(content, cache=LASTING)
+
+
+def _frame(opened: OpenedRun, iteration: str) -> Response:
+    frame = frames.Frame.find(opened, _whole_number("iteration", iteration), _view())
+    return _conditional(frame.etag, frame.lasting, frame.content)
+
+
+def _frames(opened: OpenedRun) -> Response:
+    wanted = [_whole_number("iterations", text) for text in _listed_argument("iterations")]
+    if not 1 <= len(wanted) <= frames.MAX_FRAMES:
+        raise usage(f"`iterations` names {len(wanted)} frames; ask for 1 to {frames.MAX_FRAMES} at a time.")
+    several = frames.FrameList.find(opened, wanted, _view())
+    if several.etag is not None and several.etag in request.if_none_match:
+        return _conditional(several.etag, several.lasting, several.content)
+    contents, complete = several.content()
+    if several.etag is None or not complete:
+        return _packed(contents, cache="no-store")
+    return _conditional(several.etag, several.lasting, lambda: contents)
+
+
+def _scalars(opened: OpenedRun) -> Response:
+    run = opened.run
+    series = {name: run.scalar_series(name) for name in run.scalar_names}
+    return _packed(
+        {
+            name: {"iterations": frames.raw(iterations, "<i8"), "values": frames.raw(values, "<f8")}
+            for name, (iterations, values) in series.items()
+        }
+    )
+
+
+def _timeline(opened: OpenedRun, tensor: str, key: str) -> Response:
+    run = opened.run
+    of = request.args.get("of", "statistics")
+    keys = {"statistics": run.statistic_keys, "gradient_statistics": run.gradient_keys}.get(of)
+    if keys is None:
+        raise usage(f"`of` is {of[:40]!r}; it must be statistics or gradient_statistics.")
+    index, tensors = _whole_number("tensor", tensor), run.tensors
+    if index >= len(tensors):
+        raise absent(f"The newest plan has no tensor {index}; it has {len(tensors)}, counted from 0.")
+    if key not in keys:
+        raise absent(f"This run holds no {of} called {key[:40]!r}; it holds {', '.join(keys)}.")
+    iterations, values = _steady_timeline(opened, tensors[index].name, key, of)
+    return _packed({"iterations": frames.raw(iterations, "<i8"), "values": frames.raw(values, "<f8")})
+
+
+def _steady_timeline(
+    opened: OpenedRun, name: str, key: str, of: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """(iterations (T,), values (T,)) that belong together, although the run may grow meanwhile."""
+    run = opened.run
+    while True:
+        before = run.iterations
+        values = run.timeline(name, key, of)
+        # Growth at the end leaves the start as it was; an older iteration that came in between does not.
+        if np.array_equal(run.iterations[: len(before)], before):
+            return before, values[: len(before)]
+
+
+def _vocabulary(opened: OpenedRun) -> Response:
+    vocabulary = opened.run.vocabulary
+    if vocabulary is None:
+        raise absent("This run knows no vocabulary: none was given to its recorder.")
+    return json_response(vocabulary, cache=LASTING)
+
+
+def _tail(catalogue: Catalogue, tail: Tail) -> Response:
+    runs, cursors = _followed(catalogue)
+    if request.method == "HEAD":
+        return Response(content_type="text/event-stream")
+    gone = request.environ.get("waitress.client_disconnected", lambda: False)
+    stream = EventStream(tail.listen(runs), cursors, gone)
+    response = Response(stream, content_type="text/event-stream")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would keep messages back
+    return response
+
+
+def _poll(catalogue: Catalogue) -> Response:
+    runs, cursors = _followed(catalogue)
+    updates = []
+    for opened, cursor in zip(runs, cursors, strict=True):
+        opened.run.refresh()
+        update, _ = update_since(opened, cursor)
+        if update is not None:
+            updates.append(update)
+    return json_response({"updates": updates})
+
+
+def _nowhere(rest: str) -> Response:
+    raise absent(f"The viewer has no address api/{rest[:80]}. docs/HTTP.md lists them.")
+
+
+def _followed(catalogue: Catalogue) -> tuple[list[OpenedRun], list[Cursor]]:
+    """The runs that `runs` names, and how far the listener has read each."""
+    ids = _listed_argument("runs")
+    if not 1 <= len(ids) <= _MAX_RUNS_PER_STREAM:
+        raise usage(f"`runs` names {len(ids)} runs; name 1 to {_MAX_RUNS_PER_STREAM}, with commas between.")
+    runs = [catalogue.get(run_id) for run_id in ids]
+    resumed = request.headers.get("Last-Event-ID", "")
+    texts = (resumed or request.args.get("cursors") or "," * (len(ids) - 1)).split(",")
+    if len(texts) != len(ids):
+        raise usage(f"There are {len(texts)} cursors for {len(ids)} runs; give one for each, or none.")
+    return runs, [Cursor.parse(text) for text in texts]
+
+
+def _listed_argument(name: str) -> list[str]:
+    return [text for text in request.args.get(name, "").split(",") if text]
+
+
+def _whole_number(name: str, text: str) -> int:
+    if not _NUMBER.fullmatch(text) or not text.isascii():
+        raise usage(f"{name} is {text[:40]!r}; it must be a whole number, 0 or more.")
+    return int(text)
+
+
+def _plan_number(opened: OpenedRun, text: str) -> int:
+    number, n_plans = _whole_number("plan", text), opened.run.n_plans
+    if number >= n_plans:
+        raise absent(f"This run has no plan {number}; it has {n_plans}, counted from 0.")
+    return number
+
+
+def _view() -> frames.View:
+    basis = request.args.get("basis")
+    return frames.View.parse(
+        request.args.get("parts"), None if basis is None else _whole_number("basis", basis)
+    )
+
+
+def _conditional(etag: str, lasting: bool, content: Callable[[], object]) -> Response:
+    """The content under its ETag, or 304 without making it if the browser has it already."""
+    if etag in request.if_none_match:
+        response = Response(status=304)
+        response.headers["Cache-Control"] = LASTING if lasting else REVALIDATE
+    else:
+        response = _packed(content(), cache=LASTING if lasting else REVALIDATE)
+    response.set_etag(etag)
+    return response
+
+
+def _packed(content: object, *, cache: str = "no-store") -> Response:
+    response = Response(frames.pack(content), content_type=_MSGPACK)
+    response.headers["Cache-Control"] = cache
+    return response
