@@ -136,7 +136,7 @@ class Run:
         return len(self._order)
 
     def committed_unix_s(self, iteration: int) -> float | None:
-        """When an iteration was committed, by the recording machine's clock; None if a crash kept it from saying."""
+        """When an iteration was committed, by the recorder's clock; None if a crash kept it unsaid."""
         return self._history.commit_times_unix_s.get(iteration)
 
     @property

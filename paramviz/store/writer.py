@@ -120,6 +120,9 @@ class RunWriter:
         run_path = Path(path)
         run = open_run(run_path)
         try:
+            # A copy may have come without empty folders, or without anything private at all.
+            for folder in (layout.PRIVATE, layout.JOURNAL, layout.STAGING):
+                (run_path / folder).mkdir(exist_ok=True)
             lock = WriterLock.acquire(run_path)
         except OSError as error:
             raise _cannot_write(run_path, error) from error
@@ -271,6 +274,7 @@ class RunWriter:
         for iteration in run.unjournaled_iterations:
             commit = run[iteration].record
             self._log(_commit_entry(commit.to_json(), commit.crc32c))
+            self.log_step(iteration, commit.scalars, commit.time_unix_s)
         if self.last_iteration is not None:
             self.log_event(Event(self.last_iteration, "resume", f"resumed after {self.last_iteration}"))
 

@@ -95,9 +95,10 @@ ARRAYS = (
 )
 
 
-def start(path: Path) -> RunWriter:
+def start(path: Path, name: str | None = None) -> RunWriter:
     writer = RunWriter.create(
         path,
+        name=name,
         description={"model": "made", "config": {"lr": 0.1}},
         vocabulary=[chr(97 + i) for i in range(40)],
     )

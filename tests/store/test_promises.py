@@ -103,6 +103,8 @@ def test_a_run_without_its_journal_still_opens(tmp_path):
     assert run.iterations.tolist() == list(range(6))
     assert run.scalar_series("loss")[1].tolist() == [4.0 / (i + 1) for i in range(6)]
     assert [event.iteration for event in run.events] == [0, 5]
+    RunWriter.resume(path).close("finished")
+    assert open_run(path).scalar_series("loss")[0].tolist() == list(range(6))
 
 
 def test_a_committed_chunk_that_is_missing_is_damage_and_not_zeros(tmp_path):
