@@ -135,9 +135,8 @@ def npm(*arguments: str, quiet: bool = False) -> None:
     )
     if done.returncode != 0:
         said = "\n".join((done.stdout or "").strip().splitlines()[-30:])
-        raise BuildError(
-            f"`npm {' '.join(arguments)}` failed in {WEB} with exit status {done.returncode}.\n{said}".rstrip()
-        )
+        failed = f"`npm {' '.join(arguments)}` failed in {WEB} with exit status {done.returncode}."
+        raise BuildError(f"{failed}\n{said}".rstrip())
 
 
 def install_packages() -> None:
@@ -150,6 +149,7 @@ def install_packages() -> None:
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     npm("ci", "--no-audit", "--no-fund", quiet=True)
+    stamp.parent.mkdir(exist_ok=True)  # npm makes none for a project without packages
     stamp.write_text(wanted)
 
 
