@@ -1,0 +1,104 @@
+"""Statistics and histogram of a whole tensor, read once from memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from paramviz.schema import HISTOGRAM_BINS
+from paramviz.statistics import numpy_engine
+from paramviz.statistics.tally import MAX, MIN, Tally, empty_tally, finish
+
+Accumulate = Callable[[npt.NDArray[np.floating], Tally, npt.NDArray[np.int64] | None], None]
+
+_BUFFER = 1 << 16
+"""Elements converted at a time, where an array is not contiguous float32 or float64."""
+
+_CONTIGUOUS: Any = [["readonly", "contig"]]  # numpy's stubs spell it "config"
+
+_PLAIN_EXPONENT = 200
+"""Between 2**-200 and 2**200 the fourth powers of float64 elements and their sums are normal numbers."""
+
+
+def measure(
+    x: npt.NDArray[Any],
+    statistics_out: npt.NDArray[np.floating],
+    histogram_out: npt.NDArray[np.uint32] | None,
+) -> None:
+    """Writes the statistics of every element of x, and its histogram unless that is None.
+
+    x: any shape and strides; float16, float32, float64, integers or bool.
+    statistics_out: (14,), in the order of `schema.MOMENT_KEYS`, in the tensor's own
+    unit (docs/FORMAT.md, "Statistics"). histogram_out: (64,) uint32, bins of
+    `schema.histogram_edges`; a bin of more than 2**32 - 1 elements stops there.
+
+    Raises TypeError for complex numbers and other dtypes.
+    """
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"Statistics are of real numbers, not of {x.dtype}; split complex tensors first.")
+    tally, bins = _tally(x, _engine()[1], histogram_out is not None)
+    exponent = _exponent(tally) if x.dtype == np.float64 else 0
+    if exponent:
+        scaled = partial(numpy_engine.accumulate, exponent=exponent)
+        tally, bins = _tally(x, scaled, histogram_out is not None)
+    finish(tally, exponent, statistics_out)
+    if histogram_out is not None and bins is not None:
+        histogram_out[:] = np.minimum(bins, np.iinfo(np.uint32).max)
+
+
+def engine() -> str:
+    """What computes here: "numba", or "numpy" where that is not installed or does not work."""
+    return _engine()[0]
+
+
+def warm_up() -> str:
+    """Compiles the kernels, or loads them from their cache, before the first step; returns `engine()`."""
+    for histogram in (None, np.zeros(64, dtype=np.uint32)):
+        measure(np.zeros(1, dtype=np.float32), np.empty(14), histogram)
+    return engine()
+
+
+@cache
+def _engine() -> tuple[str, Accumulate]:
+    try:
+        from paramviz.statistics import numba_engine
+    except Exception:
+        # Missing, or at odds with this numpy or Python: numpy gives the same numbers, only slower.
+        return "numpy", numpy_engine.accumulate
+    return "numba", numba_engine.accumulate
+
+
+def _tally(
+    x: npt.NDArray[Any], accumulate: Accumulate, with_bins: bool
+) -> tuple[Tally, npt.NDArray[np.int64] | None]:
+    tally = empty_tally()
+    bins = np.zeros(HISTOGRAM_BINS, dtype=np.int64) if with_bins else None
+    if x.dtype in (np.float32, np.float64) and (x.flags.c_contiguous or x.flags.f_contiguous):
+        accumulate(x.reshape(-1, order="A"), tally, bins)
+        return tally, bins
+    wide = np.float32 if x.dtype.kind == "f" and x.dtype.itemsize <= 4 else np.float64
+    chunks: Any = np.nditer(
+        [x],
+        flags=["external_loop", "buffered", "zerosize_ok"],
+        op_flags=_CONTIGUOUS,
+        op_dtypes=[np.dtype(wide)],
+        casting="unsafe",  # int64 and longdouble may round to float64
+        buffersize=_BUFFER,
+    )
+    for chunk in chunks:
+        accumulate(chunk, tally, bins)
+    return tally, bins
+
+
+def _exponent(tally: Tally) -> int:
+    """The power of two by which float64 elements must be divided before their powers are summed; often 0."""
+    absmax = max(-tally[MIN], tally[MAX])
+    if absmax <= 0 or math.isinf(absmax):
+        return 0
+    exponent = math.frexp(absmax)[1]
+    return exponent if abs(exponent) > _PLAIN_EXPONENT else 0

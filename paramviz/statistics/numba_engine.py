@@ -1,0 +1,265 @@
+"""The statistics of a run of elements as compiled loops: one read from memory, no temporaries of its size.
+
+Importing this module needs numba. Each block of 4,096 elements is sliced off first (an
+index with an offset keeps a wrap-around check that stops vectorisation) and stays in
+the first-level cache while small loops, each of which the compiler vectorises, go over it.
+Extremes and counts are found on the elements' bits as integers, which need no care for
+NaN; what is rare (NaN, inf, overflow, tiny elements) costs only the blocks that have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from paramviz.schema import HISTOGRAM_BINS, HISTOGRAM_LOWEST_EXPONENT, SPARSITY_THRESHOLD
+from paramviz.statistics.tally import (
+    BLOCK,
+    MAX,
+    MEAN,
+    MIN,
+    N_INF,
+    N_NAN,
+    N_OVERFLOW,
+    N_SPARSE,
+    N_UNDERFLOW,
+    OVERFLOW,
+    UNDERFLOW,
+    N,
+    Tally,
+    merge,
+)
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Floats = npt.NDArray[np.floating]
+_Signed = npt.NDArray[np.signedinteger]
+_Unsigned = npt.NDArray[np.unsignedinteger]
+_Bins = npt.NDArray[np.int64]
+
+# Sums may be reordered, which vectorisation needs. NaN and inf keep their meaning.
+_FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+
+_HALF = HISTOGRAM_BINS // 2
+_NO_BINS: _Bins = np.empty(0, dtype=np.int64)
+
+
+def _compiled(function: _Function) -> _Function:
+    """The function as machine code, made on its first call and cached beside its source."""
+    try:
+        return cast(_Function, numba.njit(nogil=True, cache=True, fastmath=_FASTMATH)(function))
+    except RuntimeError:  # no directory here can hold a cache
+        return cast(_Function, numba.njit(nogil=True, fastmath=_FASTMATH)(function))
+
+
+_merge = _compiled(merge)
+
+
+def _limits(dtype: type[np.floating], words: type[np.signedinteger]) -> _Signed:
+    """Bits of the magnitudes at which something begins: inf, no longer sparse, no underflow, overflow."""
+    dense = dtype(SPARSITY_THRESHOLD)
+    if float(dense) < SPARSITY_THRESHOLD:
+        dense = np.nextafter(dense, dtype(1))
+    return np.array([np.inf, dense, np.nextafter(dtype(UNDERFLOW), dtype(1)), OVERFLOW], dtype=dtype).view(
+        words
+    )
+
+
+_LIMITS_32 = _limits(np.float32, np.int32)
+_LIMITS_64 = _limits(np.float64, np.int64)
+
+
+def accumulate(x_N: _Floats, tally: Tally, bins: _Bins | None) -> None:
+    """Adds elements to a tally and, unless it is None, to a histogram, both in place.
+
+    x_N: (N,) contiguous float32 or float64, native byte order. bins: (64,) int64.
+    """
+    if x_N.size == 0:
+        return
+    bins = _NO_BINS if bins is None else bins
+    if x_N.dtype == np.float32:
+        _accumulate(x_N, x_N.view(np.int32), x_N.view(np.uint32), _LIMITS_32, 23, tally, bins)
+    else:
+        _accumulate(x_N, x_N.view(np.int64), x_N.view(np.uint64), _LIMITS_64, 52, tally, bins)
+
+
+@_compiled
+def _accumulate(
+    x: _Floats, signed: _Signed, unsigned: _Unsigned, limits: _Signed, shift: int, tally: Tally, bins: _Bins
+) -> None:
+    """`signed` and `unsigned` are the bits of x; `shift` the number of bits below its exponent."""
+    exponents = np.zeros((4, 1 << (8 * x.itemsize - shift)), dtype=np.uint32)
+    kept = np.empty(BLOCK, dtype=x.dtype)
+    kept_signed, kept_unsigned = kept.view(signed.dtype), kept.view(unsigned.dtype)
+    edges = np.empty(2, dtype=x.dtype)
+    edges_signed = edges.view(signed.dtype)
+    negative_zeros = 0
+
+    for start in range(0, x.size, BLOCK):
+        block = x[start : start + BLOCK]
+        words, unsigned_words = signed[start : start + BLOCK], unsigned[start : start + BLOCK]
+        low, high, absmax, nearest = _extremes(words, unsigned_words)
+        if absmax >= limits[0]:
+            n = _keep_finite(words, limits[0], kept_signed, tally)
+            if n == 0:
+                continue
+            block, words, unsigned_words = kept[:n], kept_signed[:n], kept_unsigned[:n]
+            low, high, absmax, nearest = _extremes(words, unsigned_words)
+
+        edges_signed[0], edges_signed[1] = low, high
+        tally[MIN] = min(tally[MIN], edges[0])
+        tally[MAX] = max(tally[MAX], edges[1])
+        if absmax >= limits[3]:
+            tally[N_OVERFLOW] += _count_from(words, limits[3])
+        if nearest < limits[1]:
+            sparse, underflow, zeros = _count_small(words, limits[1], limits[2])
+            tally[N_SPARSE] += sparse
+            tally[N_UNDERFLOW] += underflow
+            negative_zeros += zeros
+        if bins.size:
+            _count_exponents(unsigned_words, shift, exponents)
+
+        # Distances to the mean so far: what they lose is small beside the variance between the blocks.
+        about = tally[MEAN] if tally[N] else _sum(block) / block.size
+        n = block.size
+        s1, s2, s3, s4 = _power_sums(block, about)
+        e = s1 / n
+        _merge(
+            tally,
+            n,
+            about + e,
+            s2 - n * e * e,
+            s3 - 3.0 * e * s2 + 2.0 * n * e * e * e,
+            s4 - 4.0 * e * s3 + 6.0 * e * e * s2 - 3.0 * n * e * e * e * e,
+        )
+
+    if bins.size:
+        _fold(exponents, negative_zeros, bins)
+
+
+@_compiled
+def _extremes(signed: _Signed, unsigned: _Unsigned) -> tuple[Any, Any, Any, Any]:
+    """Bits of the smallest, the largest, the largest absolute and the smallest absolute element.
+
+    As integers, floats of one sign are ordered by magnitude. So the largest unsigned
+    word is the smallest float if any is negative, the largest signed word the
+    largest float if any is positive; if all have one sign, the smallest
+    signed word is the one nearest to zero. NaN counts as beyond inf.
+    """
+    word_type = signed.dtype.type
+    magnitude = word_type(np.iinfo(signed.dtype).max)
+    most = least = signed[0]
+    farthest = unsigned[0]
+    nearest = magnitude
+    for i in range(signed.size):
+        word = signed[i]
+        most = max(most, word)
+        least = min(least, word)
+        farthest = max(farthest, unsigned[i])
+        nearest = min(nearest, word_type(word & magnitude))
+    low = word_type(farthest) if least < 0 else least
+    high = most if most >= 0 else least
+    return low, high, max(word_type(low & magnitude), word_type(high & magnitude)), nearest
+
+
+@_compiled
+def _keep_finite(words: _Signed, infinity: int, kept: _Signed, tally: Tally) -> int:
+    """Copies the bits of finite elements to the front of `kept`, counts the others; how many are kept."""
+    magnitude = np.iinfo(words.dtype).max
+    n = n_inf = 0
+    for i in range(words.size):
+        distance = words[i] & magnitude
+        if distance < infinity:
+            kept[n] = words[i]
+            n += 1
+        elif distance == infinity:
+            n_inf += 1
+    tally[N_INF] += n_inf
+    tally[N_NAN] += words.size - n - n_inf
+    return n
+
+
+@_compiled
+def _count_from(words: _Signed, limit: int) -> Any:
+    """How many magnitudes have bits of at least `limit`."""
+    word_type = words.dtype.type
+    magnitude = word_type(np.iinfo(words.dtype).max)
+    n = word_type(0)
+    for i in range(words.size):
+        n += word_type(word_type(words[i] & magnitude) >= limit)
+    return n
+
+
+@_compiled
+def _count_small(words: _Signed, dense: int, resolved: int) -> tuple[Any, Any, Any]:
+    """(magnitudes below `dense`, non-zero ones below `resolved`, negative zeros) of a block."""
+    word_type = words.dtype.type
+    magnitude = word_type(np.iinfo(words.dtype).max)
+    minus_zero = word_type(np.iinfo(words.dtype).min)
+    sparse = below = zero = negative_zero = word_type(0)
+    for i in range(words.size):
+        word = words[i]
+        distance = word_type(word & magnitude)
+        sparse += word_type(distance < dense)
+        below += word_type(distance < resolved)
+        zero += word_type(distance == word_type(0))
+        negative_zero += word_type(word == minus_zero)
+    return sparse, below - zero, negative_zero
+
+
+@_compiled
+def _count_exponents(words: _Unsigned, shift: int, exponents: npt.NDArray[np.uint32]) -> None:
+    """Counts signs and exponents. Four tables take turns, lest equal neighbours wait for each other.
+
+    The words are unsigned because a signed index would be checked for wrap-around.
+    """
+    word_type = words.dtype.type
+    below = word_type(shift)
+    first, second, third, fourth = exponents[0], exponents[1], exponents[2], exponents[3]
+    even = words.size - words.size % 4
+    for i in range(0, even, 4):
+        first[words[i] >> below] += np.uint32(1)
+        second[words[i + 1] >> below] += np.uint32(1)
+        third[words[i + 2] >> below] += np.uint32(1)
+        fourth[words[i + 3] >> below] += np.uint32(1)
+    for i in range(even, words.size):
+        first[words[i] >> below] += np.uint32(1)
+
+
+@_compiled
+def _sum(block: _Floats) -> float:
+    total = 0.0
+    for i in range(block.size):
+        total += np.float64(block[i])
+    return total
+
+
+@_compiled
+def _power_sums(block: _Floats, about: float) -> tuple[float, float, float, float]:
+    """Sums of the first four powers of the distance to `about`."""
+    s1 = s2 = s3 = s4 = 0.0
+    for i in range(block.size):
+        d = np.float64(block[i]) - about
+        d2 = d * d
+        s1 += d
+        s2 += d2
+        s3 += d2 * d
+        s4 += d2 * d2
+    return s1, s2, s3, s4
+
+
+@_compiled
+def _fold(exponents: npt.NDArray[np.uint32], negative_zeros: int, bins: _Bins) -> None:
+    """Adds the tables of signs and exponents to the 64 bins of `schema.histogram_edges`."""
+    n_exponents = exponents.shape[1] // 2
+    innermost = n_exponents // 2 - 2 + HISTOGRAM_LOWEST_EXPONENT
+    for exponent in range(n_exponents):
+        distance = min(max(exponent - innermost, 0), _HALF - 1)
+        for way in range(exponents.shape[0]):
+            bins[_HALF + distance] += exponents[way, exponent]
+            bins[_HALF - 1 - distance] += exponents[way, n_exponents + exponent]
+    bins[_HALF - 1] -= negative_zeros
+    bins[_HALF] += negative_zeros

@@ -1,0 +1,97 @@
+"""What an engine adds up over a tensor, block by block, and the statistics that follow from it.
+
+Central power sums are merged pairwise (Chan, Golub, LeVeque 1979; Pébay 2008,
+"Formulas for robust, one-pass parallel computation of covariances and arbitrary-order
+statistical moments"), in float64: a mean far from zero costs no digits of the variance.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from paramviz.schema import FLOAT16_TINY, MOMENT_KEYS
+
+Tally = npt.NDArray[np.float64]
+"""(12,) float64, in the order of the indices below. Counts are exact up to 2**53."""
+
+(N, MEAN, M2, M3, M4, MIN, MAX, N_NAN, N_INF, N_SPARSE, N_OVERFLOW, N_UNDERFLOW) = range(12)
+"""N counts finite elements; M2 to M4 are sums of powers of the distance to MEAN."""
+
+OVERFLOW = 65520.0
+"""Half a step above the largest finite float16: from here on a value rounds to inf."""
+
+UNDERFLOW = FLOAT16_TINY
+
+BLOCK = 4096
+"""Elements that are read twice while they are in the first-level cache (16 KiB of float32)."""
+
+
+def empty_tally() -> Tally:
+    """The tally of no elements."""
+    tally = np.zeros(12)
+    tally[MIN], tally[MAX] = math.inf, -math.inf
+    return tally
+
+
+def merge(tally: Tally, n: float, mean: float, m2: float, m3: float, m4: float) -> None:
+    """Adds n more finite elements with this mean and these central power sums to a tally, in place."""
+    if n == 0:
+        return
+    n_a, n_b = float(tally[N]), n
+    total = n_a + n_b
+    delta = mean - float(tally[MEAN])
+    step = delta / total
+    between = delta * step * n_a * n_b
+    m2_a, m3_a = float(tally[M2]), float(tally[M3])
+    tally[M4] += (
+        m4
+        + between * step * step * (n_a * n_a - n_a * n_b + n_b * n_b)
+        + 6.0 * step * step * (n_a * n_a * m2 + n_b * n_b * m2_a)
+        + 4.0 * step * (n_a * m3 - n_b * m3_a)
+    )
+    tally[M3] += m3 + between * step * (n_a - n_b) + 3.0 * step * (n_a * m2 - n_b * m2_a)
+    tally[M2] += m2 + between
+    tally[MEAN] = mean if n_a == 0 else float(tally[MEAN]) + step * n_b
+    tally[N] = total
+
+
+def finish(tally: Tally, exponent: int, statistics_out: npt.NDArray[np.floating]) -> None:
+    """Writes the statistics that a tally stands for, in the order of `MOMENT_KEYS`.
+
+    `exponent`: the power sums are of elements times 2**-exponent. Formulas:
+    docs/FORMAT.md, "Statistics".
+    """
+    n, mean, m2, m3, m4, low, high, n_nan, n_inf, n_sparse, n_overflow, n_underflow = tally.tolist()
+    if n == 0:
+        nothing = math.nan if n_nan + n_inf else 0.0
+        values = [nothing] * 10
+    else:
+        if low == high:
+            # All equal: what rounding left in the power sums is no variance.
+            mean, m2 = math.ldexp(low, -exponent), 0.0
+        mean_square = mean * mean + m2 / n
+        skewness = math.sqrt(n) * m3 / m2**1.5 if m2 > 0 else math.nan
+        kurtosis = n * m4 / (m2 * m2) - 3.0 if m2 > 0 else math.nan
+        values = [
+            _scaled(mean, exponent),
+            _scaled(math.sqrt(m2 / (n - 1)) if n > 1 else 0.0, exponent),
+            low + 0.0,  # a zero without its sign
+            high + 0.0,
+            _scaled(math.sqrt(mean_square), exponent),
+            _scaled(math.sqrt(n * mean_square), exponent),
+            max(abs(low), abs(high)),
+            n_sparse / n,
+            skewness,
+            kurtosis,
+        ]
+    statistics_out[: len(MOMENT_KEYS)] = [*values, n_nan, n_inf, n_overflow, n_underflow]
+
+
+def _scaled(value: float, exponent: int) -> float:
+    try:
+        return math.ldexp(value, exponent)
+    except OverflowError:  # only an l2_norm can leave float64
+        return math.inf
