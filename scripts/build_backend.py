@@ -22,7 +22,7 @@ prepare_metadata_for_build_editable = build_meta.prepare_metadata_for_build_edit
 
 def node_requirement() -> list[str]:
     """The wheel that brings Node.js, where a build is due and the system has none that will do."""
-    if not browser_side.is_stale() or browser_side.system_node_folder() is not None:
+    if not browser_side.is_stale() or browser_side.system_node() is not None:
         return []
     return [browser_side.NODE_WHEEL]
 

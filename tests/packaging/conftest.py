@@ -71,7 +71,7 @@ def built_checkout(checkout, project_root) -> Path:
 
 
 @pytest.fixture
-def web(project_root, tmp_path) -> ModuleType:
+def web(project_root, tmp_path, monkeypatch) -> ModuleType:
     """scripts/browser_side.py in a project of its own, whose page is built by copying one file."""
     root = tmp_path / "small"
     (root / "scripts").mkdir(parents=True)
@@ -90,6 +90,7 @@ def web(project_root, tmp_path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     return module
 

