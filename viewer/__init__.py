@@ -5,6 +5,6 @@
 Reads runs only, never writes one, and needs no torch.
 """
 
-from viewer.server import DEFAULT_HOST, DEFAULT_PORT, ViewerServer, serve
+from viewer.server import ViewerServer, serve
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "ViewerServer", "serve"]
+__all__ = ["ViewerServer", "serve"]

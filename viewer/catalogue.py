@@ -60,6 +60,7 @@ class Catalogue:
             if not is_folder:
                 self._open(path)
         self._scan()
+        self._refuse_folders_without_runs()
 
     def all(self) -> list[OpenedRun | UnreadableRun]:
         """Every run, in the order of the paths; within a folder by creation."""
@@ -93,10 +94,18 @@ class Catalogue:
                     self._open(path)
                 except NotARunError:
                     continue
-                except ParamvizError as error:
-                    self._unreadable[key] = UnreadableRun(
-                        self._new_id("unreadable"), path.name, error.message
-                    )
+                except (ParamvizError, OSError) as error:
+                    run_id = self._new_id("unreadable")
+                    self._unreadable[key] = UnreadableRun(run_id, path.name, str(error))
+
+    def _refuse_folders_without_runs(self) -> None:
+        found = self._opened.keys() | self._unreadable.keys()
+        for folder in (path for path, is_folder in self._roots if is_folder):
+            if not any(os.path.realpath(run) in found for run in _runs_below(folder)):
+                raise NotARunError(
+                    f"{folder}: holds no run, and no folder in it is one. Name a run, or a folder of runs.",
+                    path=folder,
+                )
 
     def _open(self, path: Path) -> None:
         key = os.path.realpath(path)

@@ -17,7 +17,7 @@ from flask import Response
 
 def encode(value: Any) -> str:
     """`value` as compact JSON on one line. Keys keep their order."""
-    return json.dumps(_portable(value), allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return json.dumps(portable(value), allow_nan=False, ensure_ascii=True, separators=(",", ":"))
 
 
 def json_response(value: Any, status: int = 200, *, cache: str = "no-store") -> Response:
@@ -26,15 +26,16 @@ def json_response(value: Any, status: int = 200, *, cache: str = "no-store") -> 
     return response
 
 
-def _portable(value: Any) -> Any:
+def portable(value: Any) -> Any:
+    """`value` with nothing in it that JSON does not know: numpy's arrays and numbers, NaN and infinity."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
-        return {str(key): _portable(item) for key, item in value.items()}
+        return {str(key): portable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_portable(item) for item in value]
+        return [portable(item) for item in value]
     return value

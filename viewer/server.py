@@ -20,8 +20,7 @@ from viewer.catalogue import Catalogue
 from viewer.security import Access
 from viewer.tail import Tail
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 7007
+LOOPBACK = "127.0.0.1"
 
 _THREADS = 64
 """More than `tail.MAX_STREAMS`, so that pages whose streams fill their places still get frames."""
@@ -44,8 +43,8 @@ class ViewerServer:
         self,
         paths: Iterable[str | os.PathLike[str]],
         *,
-        host: str = DEFAULT_HOST,
-        port: int = DEFAULT_PORT,
+        host: str = LOOPBACK,
+        port: int = 0,
         path_prefix: str = "",
         allow_hosts: Iterable[str] = (),
         token: str | None = None,
@@ -116,8 +115,8 @@ class ViewerServer:
 def serve(
     paths: Iterable[str | os.PathLike[str]],
     *,
-    host: str = DEFAULT_HOST,
-    port: int = DEFAULT_PORT,
+    host: str = LOOPBACK,
+    port: int = 0,
     path_prefix: str = "",
     allow_hosts: Iterable[str] = (),
     token: str | None = None,

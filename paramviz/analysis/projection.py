@@ -136,19 +136,19 @@ class EmbeddingProjection:
     def recommended_basis(self) -> int | None:
         """The iteration from whose rows the picture is best made now; None if no rows are recorded.
 
-        Of a growing run the newest of the 1st, 2nd, 4th, 8th … snapshot with
-        rows: few changes, and never a very old basis. Of a run that has ended
-        the last one. Snapshots whose rows are unreadable or not finite are
-        passed over.
+        Of a run that has ended the last snapshot, if it has rows. Of a growing
+        one the newest milestone: the 1st, 2nd, 4th, 8th … snapshot where all
+        have rows, so that changes are few and the basis never very old; where
+        few have rows, the newest for which the recorder made a basis. Rows
+        that are unreadable or not finite are passed over.
         """
         with self._lock:
-            candidates = self._candidates()
-            growing = self._run.status == "recording"
-            order = _doubling(len(candidates)) if growing else range(len(candidates))
-            for position in reversed(order):
-                if self._is_usable(candidates[position]):
-                    return candidates[position]
-            return None
+            run = self._run
+            if run.status != "recording" and run.commit_count:
+                last = int(run.iterations_in_commit_order[-1])
+                if self._is_usable(last):
+                    return last
+            return self._newest_usable(self._milestones())
 
     def axes(self, basis: int) -> Axes:
         """The basis made from the rows of iteration `basis`.
@@ -177,7 +177,7 @@ class EmbeddingProjection:
         embedding = snapshot.plan.embedding
         if embedding is None:
             return None
-        rows = snapshot.array("embedding_rows")
+        rows: Floats | None = snapshot.array("embedding_rows")
         exact = rows is not None
         if rows is None:
             rows = self._estimated_rows(iteration)
@@ -196,18 +196,27 @@ class EmbeddingProjection:
         explained = tuple(float(share) for share in axes.explained)
         return Picture(embedding.tensor, basis, exact, coordinates, magnitude, explained)
 
-    def _candidates(self) -> list[int]:
-        """Iterations that may hold rows, in the order of their commits."""
+    def _milestones(self) -> list[int]:
+        """The iterations that a growing run recommends one after the other, in the order of their commits."""
         run = self._run
-        embedding = run.plan.embedding if run.plans else None
+        embedding = run.plan.embedding
         if embedding is None:
             return []
-        committed: list[int] = run.iterations_in_commit_order.tolist()
+        committed = run.iterations_in_commit_order.tolist()
         if embedding.every_snapshot:
-            return committed
-        # Rows are rare here; a basis for scores is made wherever they were recorded.
-        with_basis = {run.basis(number).iteration for number in range(run.n_bases)}
-        return [i for i in committed if i in with_basis]
+            return [committed[2**k - 1] for k in range(len(committed).bit_length())]
+        with_basis = {self._iteration_of_stored_basis(number) for number in range(run.n_bases)}
+        return [iteration for iteration in committed if iteration in with_basis]
+
+    def _iteration_of_stored_basis(self, number: int) -> int | None:
+        """None if the basis is damaged: one picture less to recommend, and frames that need it say so."""
+        try:
+            return self._run.basis(number).iteration
+        except DamagedRunError:
+            return None
+
+    def _newest_usable(self, milestones: list[int]) -> int | None:
+        return next((i for i in reversed(milestones) if self._is_usable(i)), None)
 
     def _is_usable(self, iteration: int) -> bool:
         """Whether the rows of an iteration are there and finite enough to make a basis from."""
@@ -238,13 +247,9 @@ class EmbeddingProjection:
         return align(axes, previous, rows)
 
     def _basis_before(self, basis: int) -> int | None:
-        """The basis that a growing run recommended when `basis` was committed."""
-        candidates = self._candidates()
-        position = candidates.index(basis) if basis in candidates else len(candidates)
-        for earlier in reversed(_doubling(position)):
-            if self._is_usable(candidates[earlier]):
-                return candidates[earlier]
-        return None
+        """The basis that the growing run recommended when `basis` was committed."""
+        place = {iteration: n for n, iteration in enumerate(self._run.iterations_in_commit_order.tolist())}
+        return self._newest_usable([i for i in self._milestones() if place[i] < place[basis]])
 
     def _estimated_rows(self, iteration: int) -> Floats | None:
         snapshot = self._run[iteration]
@@ -274,11 +279,6 @@ class EmbeddingProjection:
                     return None
                 self._anchor = (iteration, rows.astype(np.float32))
             return self._anchor[1]
-
-
-def _doubling(length: int) -> list[int]:
-    """Positions 0, 1, 3, 7, 15 … below `length`."""
-    return [2**k - 1 for k in range(length.bit_length() + 1) if 2**k - 1 < length]
 
 
 def _total_variance(rows: Floats, mean: Floats) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,6 +119,10 @@ class StoredSnapshot:
             return decode_array(data, plan)
         except CorruptBytesError as error:
             raise self._damaged(path, str(error)) from error
+
+    def raw_bytes(self, key: str) -> int:
+        """Bytes of an array of the snapshot as `array` returns it; nothing of the array is read."""
+        return math.prod(self._shape(key)) * np.dtype(layout.SNAPSHOT_ARRAYS[key]).itemsize
 
     def _recorded(self, name: str) -> TensorInfo:
         tensor = self._run.tensor(name, self.record.plan)

@@ -1,0 +1,25 @@
+"""The command line: `paramviz view`, `info`, `verify` (docs/CLI.md).
+
+Exit status: 0 good, 1 damaged or no run, 2 wrong usage, 3 the environment.
+"""
+
+from __future__ import annotations
+
+import click
+
+from paramviz import __version__
+from paramviz.cli.failures import FailureReportingGroup
+from paramviz.cli.info import info
+from paramviz.cli.verify import verify
+from paramviz.cli.view import view
+
+
+@click.group(cls=FailureReportingGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="paramviz %(version)s")
+def main() -> None:
+    """Record a neural network's parameters while it trains, and watch them live in three dimensions."""
+
+
+main.add_command(view)
+main.add_command(info)
+main.add_command(verify)
