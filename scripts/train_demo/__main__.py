@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 import paramviz
+from paramviz.cli.view import DEFAULT_PORT
 from paramviz.errors import ParamvizError
 from paramviz.sampling import SampleBudgets
 from train_demo import runs, smoke
@@ -28,7 +28,6 @@ from train_demo.viewer_process import ViewerError, ViewerProcess, is_free
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 BLOCK_SIZE = 64
 SMOKE_ITERATIONS = 60
-DEFAULT_PORT = 8765
 PROMPT = "def "
 SAMPLE_CHARACTERS = 320
 
@@ -160,13 +159,6 @@ def fail(message: str, *, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def has_display() -> bool:
-    """Whether a browser could open a window."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
 @click.command()
 @click.option("--iterations", type=click.IntRange(min=1), help="Steps of training.  [default: 1000]")
 @click.option(
@@ -189,7 +181,7 @@ def has_display() -> bool:
     show_default=True,
     help="Its peak.",
 )
-@click.option("--no-browser", is_flag=True, help="Don't open a browser.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option(
     "--smoke", "is_smoke", is_flag=True, help="A short run, unattended, that checks the viewer and ends."
 )
@@ -223,7 +215,7 @@ def main(
                 run=runs.next_run(folder),
                 schedule=schedule,
                 port=choose_port(0 if is_smoke and port is None else port),
-                browser=not (no_browser or is_smoke) and has_display(),
+                browser=not (no_browser or is_smoke),
             )
             describe(demo)
             (check if is_smoke else watch)(demo)
