@@ -9,14 +9,13 @@ NaN; what is rare (NaN, inf, overflow, tiny elements) costs only the blocks that
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from paramviz.schema import HISTOGRAM_BINS, HISTOGRAM_LOWEST_EXPONENT, SPARSITY_THRESHOLD
+from paramviz.statistics.compiled import compiled
 from paramviz.statistics.tally import (
     BLOCK,
     MAX,
@@ -31,31 +30,19 @@ from paramviz.statistics.tally import (
     UNDERFLOW,
     N,
     Tally,
-    merge,
+    merge_about,
 )
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 _Floats = npt.NDArray[np.floating]
 _Signed = npt.NDArray[np.signedinteger]
 _Unsigned = npt.NDArray[np.unsignedinteger]
 _Bins = npt.NDArray[np.int64]
 
-# Sums may be reordered, which vectorisation needs. NaN and inf keep their meaning.
-_FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
-
 _HALF = HISTOGRAM_BINS // 2
 _NO_BINS: _Bins = np.empty(0, dtype=np.int64)
 
 
-def _compiled(function: _Function) -> _Function:
-    """The function as machine code, made on its first call and cached beside its source."""
-    try:
-        return cast(_Function, numba.njit(nogil=True, cache=True, fastmath=_FASTMATH)(function))
-    except RuntimeError:  # no directory here can hold a cache
-        return cast(_Function, numba.njit(nogil=True, fastmath=_FASTMATH)(function))
-
-
-_merge = _compiled(merge)
+_merge_about = compiled(merge_about)
 
 
 def _limits(dtype: type[np.floating], words: type[np.signedinteger]) -> _Signed:
@@ -86,7 +73,7 @@ def accumulate(x_N: _Floats, tally: Tally, bins: _Bins | None) -> None:
         _accumulate(x_N, x_N.view(np.int64), x_N.view(np.uint64), _LIMITS_64, 52, tally, bins)
 
 
-@_compiled
+@compiled
 def _accumulate(
     x: _Floats, signed: _Signed, unsigned: _Unsigned, limits: _Signed, shift: int, tally: Tally, bins: _Bins
 ) -> None:
@@ -124,23 +111,14 @@ def _accumulate(
 
         # Distances to the mean so far: what they lose is small beside the variance between the blocks.
         about = tally[MEAN] if tally[N] else _sum(block) / block.size
-        n = block.size
         s1, s2, s3, s4 = _power_sums(block, about)
-        e = s1 / n
-        _merge(
-            tally,
-            n,
-            about + e,
-            s2 - n * e * e,
-            s3 - 3.0 * e * s2 + 2.0 * n * e * e * e,
-            s4 - 4.0 * e * s3 + 6.0 * e * e * s2 - 3.0 * n * e * e * e * e,
-        )
+        _merge_about(tally, block.size, about, s1, s2, s3, s4)
 
     if bins.size:
         _fold(exponents, negative_zeros, bins)
 
 
-@_compiled
+@compiled
 def _extremes(signed: _Signed, unsigned: _Unsigned) -> tuple[Any, Any, Any, Any]:
     """Bits of the smallest, the largest, the largest absolute and the smallest absolute element.
 
@@ -165,7 +143,7 @@ def _extremes(signed: _Signed, unsigned: _Unsigned) -> tuple[Any, Any, Any, Any]
     return low, high, max(word_type(low & magnitude), word_type(high & magnitude)), nearest
 
 
-@_compiled
+@compiled
 def _keep_finite(words: _Signed, infinity: int, kept: _Signed, tally: Tally) -> int:
     """Copies the bits of finite elements to the front of `kept`, counts the others; how many are kept."""
     magnitude = np.iinfo(words.dtype).max
@@ -182,7 +160,7 @@ def _keep_finite(words: _Signed, infinity: int, kept: _Signed, tally: Tally) -> 
     return n
 
 
-@_compiled
+@compiled
 def _count_from(words: _Signed, limit: int) -> Any:
     """How many magnitudes have bits of at least `limit`."""
     word_type = words.dtype.type
@@ -193,7 +171,7 @@ def _count_from(words: _Signed, limit: int) -> Any:
     return n
 
 
-@_compiled
+@compiled
 def _count_small(words: _Signed, dense: int, resolved: int) -> tuple[Any, Any, Any]:
     """(magnitudes below `dense`, non-zero ones below `resolved`, negative zeros) of a block."""
     word_type = words.dtype.type
@@ -210,7 +188,7 @@ def _count_small(words: _Signed, dense: int, resolved: int) -> tuple[Any, Any, A
     return sparse, below - zero, negative_zero
 
 
-@_compiled
+@compiled
 def _count_exponents(words: _Unsigned, shift: int, exponents: npt.NDArray[np.uint32]) -> None:
     """Counts signs and exponents. Four tables take turns, lest equal neighbours wait for each other.
 
@@ -229,7 +207,7 @@ def _count_exponents(words: _Unsigned, shift: int, exponents: npt.NDArray[np.uin
         first[words[i] >> below] += np.uint32(1)
 
 
-@_compiled
+@compiled
 def _sum(block: _Floats) -> float:
     total = 0.0
     for i in range(block.size):
@@ -237,7 +215,7 @@ def _sum(block: _Floats) -> float:
     return total
 
 
-@_compiled
+@compiled
 def _power_sums(block: _Floats, about: float) -> tuple[float, float, float, float]:
     """Sums of the first four powers of the distance to `about`."""
     s1 = s2 = s3 = s4 = 0.0
@@ -251,7 +229,7 @@ def _power_sums(block: _Floats, about: float) -> tuple[float, float, float, floa
     return s1, s2, s3, s4
 
 
-@_compiled
+@compiled
 def _fold(exponents: npt.NDArray[np.uint32], negative_zeros: int, bins: _Bins) -> None:
     """Adds the tables of signs and exponents to the 64 bins of `schema.histogram_edges`."""
     n_exponents = exponents.shape[1] // 2

@@ -36,16 +36,24 @@ def empty_tally() -> Tally:
     return tally
 
 
-def merge(tally: Tally, n: float, mean: float, m2: float, m3: float, m4: float) -> None:
-    """Adds n more finite elements with this mean and these central power sums to a tally, in place."""
-    if n == 0:
-        return
-    n_a, n_b = float(tally[N]), n
+def merge_about(tally: Tally, n: float, about: float, s1: float, s2: float, s3: float, s4: float) -> None:
+    """Adds n >= 1 more finite elements to a tally, in place; also compiled, by the numba engine.
+
+    s1 to s4 are sums of powers of their distance to `about`, a number near their mean:
+    the closer, the less is lost when the sums are moved to the mean itself.
+    """
+    e = s1 / n
+    mean = about + e
+    m2 = s2 - n * e * e
+    m3 = s3 - 3.0 * e * s2 + 2.0 * n * e * e * e
+    m4 = s4 - 4.0 * e * s3 + 6.0 * e * e * s2 - 3.0 * n * e * e * e * e
+
+    n_a, n_b = tally[N], float(n)
     total = n_a + n_b
-    delta = mean - float(tally[MEAN])
+    delta = mean - tally[MEAN]
     step = delta / total
     between = delta * step * n_a * n_b
-    m2_a, m3_a = float(tally[M2]), float(tally[M3])
+    m2_a, m3_a = tally[M2], tally[M3]
     tally[M4] += (
         m4
         + between * step * step * (n_a * n_a - n_a * n_b + n_b * n_b)
@@ -54,7 +62,7 @@ def merge(tally: Tally, n: float, mean: float, m2: float, m3: float, m4: float) 
     )
     tally[M3] += m3 + between * step * (n_a - n_b) + 3.0 * step * (n_a * m2 - n_b * m2_a)
     tally[M2] += m2 + between
-    tally[MEAN] = mean if n_a == 0 else float(tally[MEAN]) + step * n_b
+    tally[MEAN] = mean if n_a == 0.0 else tally[MEAN] + step * n_b
     tally[N] = total
 
 
@@ -87,7 +95,8 @@ def finish(tally: Tally, exponent: int, statistics_out: npt.NDArray[np.floating]
             skewness,
             kurtosis,
         ]
-    statistics_out[: len(MOMENT_KEYS)] = [*values, n_nan, n_inf, n_overflow, n_underflow]
+    with np.errstate(over="ignore"):  # a table of float32 takes float64's extremes as inf
+        statistics_out[: len(MOMENT_KEYS)] = [*values, n_nan, n_inf, n_overflow, n_underflow]
 
 
 def _scaled(value: float, exponent: int) -> float:

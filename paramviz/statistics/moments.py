@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from paramviz.schema import HISTOGRAM_BINS
 from paramviz.statistics import numpy_engine
+from paramviz.statistics.engines import current_engine
 from paramviz.statistics.tally import MAX, MIN, Tally, empty_tally, finish
-
-Accumulate = Callable[[npt.NDArray[np.floating], Tally, npt.NDArray[np.int64] | None], None]
 
 _BUFFER = 1 << 16
 """Elements converted at a time, where an array is not contiguous float32 or float64."""
@@ -41,8 +40,8 @@ def measure(
     """
     if x.dtype.kind not in "fiub":
         raise TypeError(f"Statistics are of real numbers, not of {x.dtype}; split complex tensors first.")
-    tally, bins = _tally(x, _engine()[1], histogram_out is not None)
-    exponent = _exponent(tally) if x.dtype == np.float64 else 0
+    tally, bins = _tally(x, current_engine().accumulate, histogram_out is not None)
+    exponent = _exponent(tally)
     if exponent:
         scaled = partial(numpy_engine.accumulate, exponent=exponent)
         tally, bins = _tally(x, scaled, histogram_out is not None)
@@ -51,30 +50,8 @@ def measure(
         histogram_out[:] = np.minimum(bins, np.iinfo(np.uint32).max)
 
 
-def engine() -> str:
-    """What computes here: "numba", or "numpy" where that is not installed or does not work."""
-    return _engine()[0]
-
-
-def warm_up() -> str:
-    """Compiles the kernels, or loads them from their cache, before the first step; returns `engine()`."""
-    for histogram in (None, np.zeros(64, dtype=np.uint32)):
-        measure(np.zeros(1, dtype=np.float32), np.empty(14), histogram)
-    return engine()
-
-
-@cache
-def _engine() -> tuple[str, Accumulate]:
-    try:
-        from paramviz.statistics import numba_engine
-    except Exception:
-        # Missing, or at odds with this numpy or Python: numpy gives the same numbers, only slower.
-        return "numpy", numpy_engine.accumulate
-    return "numba", numba_engine.accumulate
-
-
 def _tally(
-    x: npt.NDArray[Any], accumulate: Accumulate, with_bins: bool
+    x: npt.NDArray[Any], accumulate: Callable[..., None], with_bins: bool
 ) -> tuple[Tally, npt.NDArray[np.int64] | None]:
     tally = empty_tally()
     bins = np.zeros(HISTOGRAM_BINS, dtype=np.int64) if with_bins else None
@@ -96,7 +73,7 @@ def _tally(
 
 
 def _exponent(tally: Tally) -> int:
-    """The power of two by which float64 elements must be divided before their powers are summed; often 0."""
+    """The power of two by which elements must be divided before their powers are summed; 0 but for float64."""
     absmax = max(-tally[MIN], tally[MAX])
     if absmax <= 0 or math.isinf(absmax):
         return 0
