@@ -73,7 +73,7 @@ def _tally(
 
 
 def _exponent(tally: Tally) -> int:
-    """The power of two by which elements must be divided before their powers are summed; 0 but for float64."""
+    """The power of two to divide elements by before their powers are summed; not 0 only for float64."""
     absmax = max(-tally[MIN], tally[MAX])
     if absmax <= 0 or math.isinf(absmax):
         return 0
