@@ -161,17 +161,22 @@ def _draw(rows: int, columns: int, axis: int, groups: int, count: int, seed: int
         return _span(extent)
     group_size = extent // groups
     key = _hash(np.array([seed & _UINT64], dtype=np.uint64), rows, columns, axis)
+    group = np.arange(groups, dtype=np.int64)
     if count < groups:
-        # A tree of its own over the groups, then from the top of the chosen one.
-        low, high = _cut(np.array([0], dtype=np.int64), np.array([groups], dtype=np.int64), count)
-        group = _descend(_hash(key, groups), low, high, np.arange(count))
-    else:
-        group = np.arange(groups, dtype=np.int64)
-    low, high = _cut(group * group_size, (group + 1) * group_size, max(1, count // groups))
-    index = np.arange(count, dtype=np.int64) if count >= groups else group
-    drawn = _descend(key, low, high, index, level=(len(low) // len(group)).bit_length() - 1)
+        # The groups are the leaves of a tree of their own: cut it, and draw a group from each part.
+        low, high = _cut(group[:1], group[-1:] + 1, count)
+        group = _descend(_hash(key, groups), low, high, np.arange(count), _level(count))
+    per_group = max(1, count // groups)
+    low, high = _cut(group * group_size, (group + 1) * group_size, per_group)
+    index = np.add.outer(group * per_group, np.arange(per_group)).ravel()
+    drawn = _descend(key, low, high, index, _level(per_group))
     drawn.flags.writeable = False
     return drawn
+
+
+def _level(parts: int) -> int:
+    """How often a range is halved until there are so many parts, a power of two."""
+    return parts.bit_length() - 1
 
 
 def _cut(low: Index, high: Index, parts: int) -> tuple[Index, Index]:
@@ -188,7 +193,7 @@ def _middle(low: Index, high: Index) -> Index:
     return low + (high - low + 1) // 2
 
 
-def _descend(key: npt.NDArray[np.uint64], low: Index, high: Index, index: Index, level: int = 0) -> Index:
+def _descend(key: npt.NDArray[np.uint64], low: Index, high: Index, index: Index, level: int) -> Index:
     """Goes from each range [low, high) down to one element; each is equally likely. (N,) int64.
 
     `level` and `index` say where in the tree of halves the ranges lie. A half
