@@ -71,7 +71,8 @@ _ADAPTER = re.compile(
 
 # Roles. Each table is read from the top; a rule must fit the end of a path, from a dot on -----------
 
-_ATTENTION = r"\w*(?:attn|attention|mha)\w*(?:\.\w+)?"
+_ATTENTION_PART = r"\w*(?:[Aa]ttn|[Aa]ttention|mha)\w*"
+_ATTENTION = rf"{_ATTENTION_PART}(?:\.\w+)?"
 _MLP = r"(?:mlp|ffn|feed_?forward|ff|DenseReluDense|\w*moe\w*)"
 
 _Rules = tuple[tuple[str, Role, Block], ...]
@@ -136,7 +137,7 @@ _NORM_NAME = r"(?:ln|norm|bn)_?\w?|ln_\w+|\w*(?:layer_?norm|rms_?norm|batch_?nor
 _NEVER_A_NORM = r"\w*(?:Linear|Embedding|Conv[123][dD])\w*"
 
 _BLOCK_HINTS: tuple[tuple[str, Block], ...] = (
-    (r"\w*(?:attn|attention|mha)\w*", "attention"),
+    (_ATTENTION_PART, "attention"),
     (_MLP, "mlp"),
     (r"\w*embeddings?", "embedding"),
 )
