@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from paramviz.statistics import numpy_engine, numpy_updates
+from paramviz.statistics.tally import empty_tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,19 @@ NUMPY = Engine("numpy", numpy_engine.accumulate, numpy_updates.compare)
 
 @cache
 def current_engine() -> Engine:
-    """The fastest engine that works here. numba is first imported now, which takes about a second."""
+    """The fastest engine that works here.
+
+    The first call imports numba and compiles its loops for float32, or loads them
+    from their cache: seconds the first time, a fraction of one later.
+    """
     try:
         from paramviz.statistics import numba_engine, numba_updates
+
+        engine = Engine("numba", numba_engine.accumulate, numba_updates.compare)
+        x = np.zeros(1, dtype=np.float32)
+        engine.accumulate(x, empty_tally(), None)
+        engine.compare(x, x, x, x)
     except Exception:
-        # Missing, or at odds with this numpy or Python. Recording must not depend on it.
+        # Missing, at odds with this numpy or Python, no room for its cache: recording must not depend on it.
         return NUMPY
-    return Engine("numba", numba_engine.accumulate, numba_updates.compare)
+    return engine
