@@ -1,0 +1,6 @@
+"""Recording a training run. The only room, beside the integrations, that imports torch."""
+
+from paramviz.recorder.recorder import Recorder, RecordingReport
+from paramviz.sampling import SampleBudgets
+
+__all__ = ["Recorder", "RecordingReport", "SampleBudgets"]

@@ -1,0 +1,121 @@
+"""Gradients as the optimizers used them.
+
+An optimizer's step runs before `Recorder.step` says which iteration it was. So
+the gradients are measured in the step when the next iteration is due, and
+otherwise only noted: a snapshot that nobody could foresee then knows whether
+what still stands in `.grad` is what was used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from torch.optim import Optimizer
+
+from paramviz.recorder.failsafe import Complaints
+from paramviz.recorder.frames import Gradients
+from paramviz.recorder.gradient_capture import Capture
+from paramviz.recorder.model_plan import ModelPlan
+from paramviz.recorder.optimizer_watch import OptimizerWatch
+from paramviz.recorder.scalars import Scalar
+
+
+class GradientReader:
+    """Reads the gradients of one model, stepped by any number of optimizers.
+
+    `due` predicts whether the next iteration will be recorded. Optimizers that
+    are no `torch.optim.Optimizer` have no hooks, and their gradients are read as
+    they stand. `hooks_s` is what all hooks have cost.
+    """
+
+    def __init__(
+        self, optimizers: Iterable[object], plan: ModelPlan, due: Callable[[], bool], complaints: Complaints
+    ) -> None:
+        self._plan = plan
+        self._due = due
+        self._capture: Capture | None = None
+        self._watches: list[OptimizerWatch] = []
+        self._unhooked = False
+        self.hooks_s = 0.0
+        for optimizer in optimizers:
+            if isinstance(optimizer, Optimizer):
+                self._watches.append(OptimizerWatch(optimizer, self._wanted, complaints))
+            else:
+                self._unhooked = True
+                complaints.once(
+                    f"optimizer {type(optimizer).__name__}",
+                    f"{type(optimizer).__name__} is no torch.optim.Optimizer and has no step hooks: "
+                    "gradients are recorded as they stand when step() is called",
+                )
+        self.bind(plan)
+
+    def bind(self, plan: ModelPlan) -> None:
+        """From now on snapshots are of `plan`. What was measured for another one is dropped."""
+        if self._capture is not None and self._capture.plan is not plan:
+            self._capture = None
+            for watch in self._watches:
+                watch.captured = False
+        self._plan = plan
+        for watch in self._watches:
+            watch.bind(plan)
+
+    @property
+    def learning_rate(self) -> Scalar | None:
+        """Of the first group of the first optimizer, None without one."""
+        return self._watches[0].learning_rate if self._watches else None
+
+    def collect(self) -> Gradients:
+        """The gradients of the snapshot that is being taken: measured in the steps, or as they stand."""
+        capture = self._capture or Capture.of(self._plan)
+        for watch in self._watches:
+            if not watch.captured:
+                _read_standing(watch, capture)
+        if self._unhooked or not self._watches:
+            self._read_unhooked(capture)
+        return capture.finish(sum(watch.seconds for watch in self._watches))
+
+    def begin(self) -> None:
+        """An iteration has ended: what its steps left is done with."""
+        self._capture = None
+        for watch in self._watches:
+            self.hooks_s += watch.seconds
+            watch.begin()
+
+    def remove(self) -> None:
+        """Take all hooks off the optimizers."""
+        for watch in self._watches:
+            watch.remove()
+
+    def _wanted(self) -> Capture | None:
+        if self._capture is None and self._due():
+            self._capture = Capture.of(self._plan)
+        return self._capture
+
+    def _read_unhooked(self, capture: Capture) -> None:
+        """Gradients of parameters that no watched optimizer steps, as they stand."""
+        watched = {id(parameter) for watch in self._watches for _, parameter in watch.members}
+        for source in self._plan.sources:
+            if id(source.tensor) not in watched and source.tensor.grad is not None:
+                capture.take((source.index, source.tensor), "scaled-unknown")
+                capture.because("no optimizer with step hooks was given: gradients as they stood at step()")
+
+
+def _read_standing(watch: OptimizerWatch, capture: Capture) -> None:
+    """What can still be told from `.grad` if the optimizer's step was not measured."""
+    note, found = watch.note, False
+    for member in watch.members:
+        _, parameter = member
+        if parameter.grad is None:
+            continue
+        if note is not None and note.stands(parameter):
+            capture.take(member, note.state)
+            found = True
+        elif watch.stepped:
+            capture.because("gradients were changed or zeroed between the optimizer's step and step()")
+        else:
+            capture.take(member, "skipped")
+            capture.because("the optimizer made no step since the step() before")
+    if note is not None and found:
+        watch.tell(capture, note)
+    elif not capture.states and not capture.reasons:
+        capture.because("no gradients stood when step() was called, and the snapshot was not foreseen")

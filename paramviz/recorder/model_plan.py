@@ -1,0 +1,276 @@
+"""From a model to what each snapshot of it holds: catalogue, positions, and where the samples go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from paramviz.catalogue import ParameterFacts, Placement, canonical_name, place
+from paramviz.recorder.embedding import plan_embedding
+from paramviz.recorder.parameters import Entry, dtype_name, heads_of, shape_of, storage_key, why_skipped
+from paramviz.sampling import SampleBudgets, SampleGrid, sample_grid
+from paramviz.schema import EmbeddingPlan, TensorInfo
+
+SMALL = 256
+"""A tensor of at most so many elements is kept in float32, as vectors are."""
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which tensors are recorded, by shell patterns on their names, and with how many samples."""
+
+    budgets: SampleBudgets
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+
+    def why_left_out(self, name: str) -> str | None:
+        """The reason why no tensor of that name is recorded; None if it may be."""
+        for pattern in self.exclude:
+            if fnmatchcase(name, pattern):
+                return f"is excluded by the pattern {pattern!r}"
+        if not any(fnmatchcase(name, pattern) for pattern in self.include):
+            return f"matches no pattern of include={list(self.include)}"
+        return None
+
+
+class Indices:
+    """Indices into a tensor, (n,) int64: here, and on each device that has asked for them."""
+
+    def __init__(self, host: Positions) -> None:
+        self.host = host
+        self._copies: dict[torch.device, torch.Tensor] = {}
+
+    def on(self, device: torch.device) -> torch.Tensor:
+        if device not in self._copies:
+            self._copies[device] = torch.tensor(self.host, device=device)
+        return self._copies[device]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A recorded tensor: row `index` of the tables, samples [begin, end) of the snapshot.
+
+    `positions` are flat indices into the tensor; None if it is kept whole.
+    """
+
+    index: int
+    tensor: torch.Tensor
+    begin: int
+    end: int
+    positions: Indices | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelPlan:
+    """What a snapshot of one state of the model holds.
+
+    All samples of a snapshot are one (N + V,) array: the N that become float16,
+    then the V that stay float32. `positions` (N,) and `vector_positions` (V,) are
+    their flat indices. `tokens` are the rows that `embedding` names. `index_of` maps
+    id(parameter) to its row in the tables.
+    """
+
+    tensors: tuple[TensorInfo, ...]
+    positions: Positions
+    vector_positions: Positions
+    embedding: EmbeddingPlan | None
+    tokens: Indices
+    sources: tuple[Source, ...]
+    index_of: Mapping[int, int]
+
+    @property
+    def n_values(self) -> int:
+        return len(self.positions)
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.positions) + len(self.vector_positions)
+
+    @property
+    def embedding_tensor(self) -> torch.Tensor | None:
+        """The tensor whose rows are recorded at full width."""
+        if self.embedding is None:
+            return None
+        return next(s.tensor for s in self.sources if self.tensors[s.index].name == self.embedding.tensor)
+
+    def span_of(self, tensor: TensorInfo) -> slice:
+        """Where the samples of `tensor` lie in the one array of all samples."""
+        begin = tensor.offset + (self.n_values if tensor.array == "vectors" else 0)
+        return slice(begin, begin + tensor.samples)
+
+    def bound_to(self, entries: Sequence[Entry]) -> ModelPlan:
+        """The same plan for other tensors: those of `entries`, whose signature is the same."""
+        sources = tuple(replace(source, tensor=entries[source.index].tensor) for source in self.sources)
+        return replace(self, sources=sources, index_of=_index_of(self.tensors, entries))
+
+
+def build_plan(model: nn.Module, entries: Sequence[Entry], selection: Selection) -> ModelPlan:
+    """The plan for the model as it is now; `entries` is its `walk`.
+
+    Raises UsageError if the budgets cannot be met.
+    """
+    names = _names(entries)
+    placements = place(_facts(model, entries, names))
+    tensors = _catalogue(entries, names, placements, selection)
+    budgets = _budgets(tensors, selection.budgets)
+    tensors = [
+        replace(tensor, skipped="has a sampling budget of 0") if budgets.get(tensor.index) == 0 else tensor
+        for tensor in tensors
+    ]
+    grids = {
+        index: sample_grid(
+            tensors[index].shape,
+            budget,
+            row_groups=placements[index].row_groups,
+            column_groups=placements[index].column_groups,
+            transposed=placements[index].transposed,
+        )
+        for index, budget in budgets.items()
+        if budget > 0
+    }
+    laid_out, positions, vector_positions = _lay_out(tensors, grids)
+    embedding = plan_embedding(laid_out)
+    plan = ModelPlan(
+        tensors=laid_out,
+        positions=positions,
+        vector_positions=vector_positions,
+        embedding=embedding,
+        tokens=Indices(np.zeros(0, np.int64) if embedding is None else embedding.tokens.astype(np.int64)),
+        sources=(),
+        index_of=_index_of(laid_out, entries),
+    )
+    return replace(plan, sources=_sources(plan, grids, entries))
+
+
+def _names(entries: Sequence[Entry]) -> list[str]:
+    """Names without what wrappers put into them, unless that would make two of them equal."""
+    canonical = [canonical_name(entry.name) for entry in entries]
+    count = Counter(canonical)
+    return [c if count[c] == 1 else entry.name for c, entry in zip(canonical, entries, strict=True)]
+
+
+def _facts(model: nn.Module, entries: Sequence[Entry], names: Sequence[str]) -> list[ParameterFacts]:
+    heads = heads_of(model)
+    return [
+        ParameterFacts(
+            name=name,
+            shape=shape_of(entry.tensor),
+            module_type=type(entry.module).__name__,
+            is_buffer=entry.is_buffer,
+            heads=heads.get(entry.module),
+        )
+        for entry, name in zip(entries, names, strict=True)
+    ]
+
+
+def _catalogue(
+    entries: Sequence[Entry], names: Sequence[str], placements: Sequence[Placement], selection: Selection
+) -> list[TensorInfo]:
+    """One TensorInfo per name, with ties and reasons; samples are not given out yet.
+
+    The owner of a tied tensor is its first name that is recorded.
+    """
+    owners: dict[object, str] = {}
+    tensors = []
+    for index, (entry, name, placement) in enumerate(zip(entries, names, placements, strict=True)):
+        tensor = entry.tensor
+        reason = why_skipped(tensor)
+        keys: list[object] = [id(tensor)]
+        if reason is None and (storage := storage_key(tensor)) is not None:
+            keys.append(storage)
+        tied_to = next((owners[key] for key in keys if key in owners), None)
+        if tied_to is None:
+            reason = reason or selection.why_left_out(name)
+            if reason is None:
+                owners.update(dict.fromkeys(keys, name))
+        tensors.append(
+            TensorInfo(
+                index=index,
+                name=name,
+                shape=shape_of(tensor),
+                dtype=dtype_name(tensor.dtype),
+                role=placement.role,
+                layer=placement.layer,
+                block=placement.block,
+                tied_to=tied_to,
+                frozen=not entry.is_buffer and not tensor.requires_grad,
+                skipped=reason,
+            )
+        )
+    return tensors
+
+
+def _budgets(tensors: Sequence[TensorInfo], budgets: SampleBudgets) -> dict[int, int]:
+    """Samples for each tensor that has any of its own, by index."""
+    recorded = [tensor for tensor in tensors if tensor.tied_to is None and tensor.skipped is None]
+    n_layers = 1 + max((tensor.layer for tensor in tensors if tensor.layer is not None), default=-1)
+    wanted = [
+        budgets.of(name=t.name, role=t.role, layer=t.layer, n_layers=n_layers, shape=t.shape)
+        for t in recorded
+    ]
+    scaled = budgets.scaled(
+        wanted, [t.size for t in recorded], [4 if _array_of(t) == "vectors" else 2 for t in recorded]
+    )
+    return {tensor.index: budget for tensor, budget in zip(recorded, scaled, strict=True)}
+
+
+def _array_of(tensor: TensorInfo) -> str:
+    """A float16 step near 1.0 hides most moves of a norm; vectors and small tensors stay float32."""
+    return "vectors" if len(tensor.shape) <= 1 or tensor.size <= SMALL else "values"
+
+
+def _lay_out(
+    tensors: Sequence[TensorInfo], grids: Mapping[int, SampleGrid]
+) -> tuple[tuple[TensorInfo, ...], Positions, Positions]:
+    """Gives each tensor its place in `values` or `vectors`; their positions, (N,) and (V,), beside it."""
+    positions: dict[str, list[Positions]] = {"values": [], "vectors": []}
+    used = {"values": 0, "vectors": 0}
+    laid_out = list(tensors)
+    for index, grid in grids.items():
+        array = _array_of(tensors[index])
+        laid_out[index] = replace(
+            tensors[index],
+            samples=len(grid.positions),
+            grid=(len(grid.rows), len(grid.columns)),
+            array=array,
+            offset=used[array],
+        )
+        positions[array].append(grid.positions)
+        used[array] += len(grid.positions)
+    nothing = np.zeros(0, np.int64)
+    return (
+        tuple(laid_out),
+        np.concatenate([*positions["values"], nothing]),
+        np.concatenate([*positions["vectors"], nothing]),
+    )
+
+
+def _sources(
+    plan: ModelPlan, grids: Mapping[int, SampleGrid], entries: Sequence[Entry]
+) -> tuple[Source, ...]:
+    sources = []
+    for index, grid in grids.items():
+        tensor = plan.tensors[index]
+        span = plan.span_of(tensor)
+        positions = None if tensor.whole else Indices(grid.positions)
+        sources.append(Source(index, entries[index].tensor, span.start, span.stop, positions))
+    return tuple(sources)
+
+
+def _index_of(tensors: Sequence[TensorInfo], entries: Sequence[Entry]) -> dict[int, int]:
+    """id(parameter) → row of its owner. Distinct parameters of one storage share that row."""
+    rows = {tensor.name: tensor.index for tensor in tensors}
+    return {
+        id(entry.tensor): tensor.index if tensor.tied_to is None else rows[tensor.tied_to]
+        for tensor, entry in zip(tensors, entries, strict=True)
+        if tensor.skipped is None
+    }

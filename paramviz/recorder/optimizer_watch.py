@@ -1,0 +1,194 @@
+"""The hooks around one optimizer's step: what it used, and whether that is measured.
+
+Before the step, `.grad` is what the step will use, whatever it does to it; divided
+by `grad_scale`, which GradScaler sets on an optimizer that unscales inside its
+step. Where that is too early, because a closure computes the gradients in the step
+or a hook behind ours may change them, they are read after it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.optim import LBFGS, Optimizer, Rprop
+
+from paramviz.recorder.failsafe import Complaints, describe
+from paramviz.recorder.gradient_capture import Capture, Member
+from paramviz.recorder.model_plan import ModelPlan
+from paramviz.recorder.scalars import Scalar, take_scalars
+from paramviz.schema import GradientState
+
+Hook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class StepNote:
+    """An optimizer's newest step. `used`: by id(parameter), the gradient that it used and its version."""
+
+    used: dict[int, tuple[weakref.ref[torch.Tensor], int]]
+    state: GradientState = "used"
+    found_inf: torch.Tensor | None = None
+    reads_after: bool = False
+
+    def stands(self, parameter: torch.Tensor) -> bool:
+        """True if `.grad` is the very gradient that the step used, and nobody has touched it since."""
+        gradient, noted = parameter.grad, self.used.get(id(parameter))
+        if gradient is None or noted is None:
+            return False
+        return noted[0]() is gradient and noted[1] == gradient._version
+
+
+@dataclass(slots=True, eq=False)
+class OptimizerWatch:
+    """`wanted` answers with the capture that the next step's gradients belong in, None if they are not due.
+
+    `stepped` and `captured` are of the time since `begin`, `seconds` too.
+    """
+
+    optimizer: Optimizer
+    wanted: Callable[[], Capture | None]
+    complaints: Complaints
+    note: StepNote | None = None
+    stepped: bool = False
+    captured: bool = False
+    seconds: float = 0.0
+    _learning_rate: Scalar | None = None
+    _plan: ModelPlan | None = None
+    _members: list[Member] = field(default_factory=list)
+    _n_parameters: int = -1
+    _hooks: tuple[Hook, Hook] = field(init=False)
+    _handles: list[Any] = field(default_factory=list)
+    _pid: int = field(default_factory=os.getpid)
+
+    def __post_init__(self) -> None:
+        before, after = self._hooks = self._guarded(self._before_step), self._guarded(self._after_step)
+        self._handles = [
+            self.optimizer.register_step_pre_hook(before),
+            self.optimizer.register_step_post_hook(after),
+        ]
+
+    def bind(self, plan: ModelPlan) -> None:
+        """From now on rows are those of `plan`."""
+        if plan is not self._plan:
+            self._plan, self._n_parameters, self.note = plan, -1, None
+
+    def begin(self) -> None:
+        """A new iteration begins. Our first hook goes behind those that were registered since."""
+        self.stepped = self.captured = False
+        self.seconds = 0.0
+        self._handles[0].remove()
+        self._handles[0] = self.optimizer.register_step_pre_hook(self._hooks[0])
+
+    def remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    @property
+    def members(self) -> list[Member]:
+        """The optimizer's parameters that the plan records; it may have been given more since."""
+        n = sum(len(group["params"]) for group in self.optimizer.param_groups)
+        if n != self._n_parameters and self._plan is not None:
+            rows = self._plan.index_of
+            self._n_parameters = n
+            self._members = [
+                (rows[id(parameter)], parameter)
+                for group in self.optimizer.param_groups
+                for parameter in group["params"]
+                if id(parameter) in rows
+            ]
+        return self._members
+
+    @property
+    def learning_rate(self) -> Scalar | None:
+        """Of the first group: as the newest step used it, before a scheduler changed it."""
+        return self._learning_rate if self._learning_rate is not None else self._read_learning_rate()
+
+    def _read_learning_rate(self) -> Scalar | None:
+        rate = self.optimizer.param_groups[0].get("lr")
+        return take_scalars({"lr": rate}, self.complaints.once).get("lr")
+
+    def _before_step(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        has_closure = kwargs.get("closure") is not None or (len(args) > 1 and args[1] is not None)
+        found_inf = getattr(self.optimizer, "found_inf", None)
+        self._learning_rate = self._read_learning_rate()
+        self.note = StepNote(
+            used=self._gradients_now(),
+            state=self._state_after(has_closure) if has_closure or not self._is_last() else "used",
+            found_inf=found_inf.detach().clone() if isinstance(found_inf, torch.Tensor) else None,
+            reads_after=has_closure or not self._is_last(),
+        )
+        if not self.note.reads_after:
+            self._measure(self.note, getattr(self.optimizer, "grad_scale", None))
+
+    def _after_step(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.stepped = True
+        if self.note is not None and self.note.reads_after:
+            self.note.used = self._gradients_now()
+            self._measure(self.note, None)
+
+    def _measure(self, note: StepNote, scale: torch.Tensor | None) -> None:
+        capture = self.wanted()
+        if capture is None:
+            return
+        for member in self.members:
+            capture.take(member, note.state, scale)
+        self.tell(capture, note)
+        self.captured = True
+
+    def tell(self, capture: Capture, note: StepNote) -> None:
+        """What `capture` must know of the step besides the numbers."""
+        if note.found_inf is not None:
+            capture.found_inf.append((note.found_inf, tuple(index for index, _ in self.members)))
+        if note.state == "last-evaluation":
+            capture.because("gradients are those of the last evaluation of the optimizer's closure")
+        if note.state == "scaled-unknown":
+            capture.because("a hook behind paramviz's may have changed the gradients")
+
+    def _gradients_now(self) -> dict[int, tuple[weakref.ref[torch.Tensor], int]]:
+        return {
+            id(parameter): (weakref.ref(gradient), gradient._version)
+            for _, parameter in self.members
+            if (gradient := parameter.grad) is not None
+        }
+
+    def _is_last(self) -> bool:
+        """Whether no hook that could still change the gradients runs after ours."""
+        newest: int = next(reversed(self.optimizer._optimizer_step_pre_hooks))
+        return bool(newest == self._handles[0].id)
+
+    def _state_after(self, has_closure: bool) -> GradientState:
+        """What can be said of gradients that are read after the step.
+
+        torch's own optimizers evaluate a closure once and leave gradients as they
+        used them (unscaled, if they unscale), but for LBFGS and Rprop.
+        """
+        ours = type(self.optimizer).__module__.startswith("torch.optim.")
+        if ours and not isinstance(self.optimizer, LBFGS | Rprop):
+            return "used"
+        return "last-evaluation" if has_closure else "scaled-unknown"
+
+    def _guarded(self, hook: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> Hook:
+        """A hook that never raises, and does nothing in a forked child or while torch.compile traces it."""
+
+        def guarded(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if torch.compiler.is_compiling() or os.getpid() != self._pid:
+                return
+            started = time.perf_counter()
+            try:
+                hook(args, kwargs)
+            except Exception as error:
+                self.note = None
+                self.complaints.once(
+                    "gradients",
+                    f"some gradients could not be read ({describe(error)}) and are missing",
+                    error,
+                )
+            self.seconds += time.perf_counter() - started
+
+        return guarded
