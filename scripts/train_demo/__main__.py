@@ -19,7 +19,6 @@ from rich.text import Text
 import paramviz
 from paramviz.cli.view import DEFAULT_PORT
 from paramviz.errors import ParamvizError
-from paramviz.sampling import SampleBudgets
 from train_demo import runs, smoke
 from train_demo.text import Corpus, TextError, read_text, standard_library_text
 from train_demo.training import Trainer, TrainingSettings
@@ -31,7 +30,7 @@ SMOKE_ITERATIONS = 60
 PROMPT = "def "
 SAMPLE_CHARACTERS = 320
 
-BUDGETS = SampleBudgets(
+BUDGETS = paramviz.SampleBudgets(
     embeddings=16_384, outer=16_384, middle=16_384, outer_vectors=1_024, middle_vectors=1_024
 )
 """A small model can afford sharp pictures: 128 × 128 of each matrix, every vector whole."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -75,14 +76,23 @@ class Trainer:
         for iteration in range(self.settings.iterations):
             learning_rate = self.settings.learning_rate_at(iteration)
             loss = self._step(learning_rate)
-            recorder.step(iteration, loss=loss, learning_rate=learning_rate)
             validation_loss = None
+            events: list[Literal["validation", "checkpoint"]] = []
             if self._is_due(iteration, self.settings.validation_interval, at_start=True):
                 validation_loss = self.validation_loss()
-                recorder.step(iteration, metrics={"validation_loss": validation_loss}, event="validation")
+                events.append("validation")
             if self._is_due(iteration, self.settings.checkpoint_interval, at_start=False):
                 self._save_checkpoint(checkpoints / f"iteration-{iteration:08d}.pt", iteration)
-                recorder.step(iteration, event="checkpoint")
+                events.append("checkpoint")
+            recorder.step(
+                iteration,
+                loss=loss,
+                learning_rate=learning_rate,
+                validation_loss=validation_loss,
+                event=events[0] if events else None,
+            )
+            for event in events[1:]:
+                recorder.step(iteration, event=event)
             yield Progress(iteration, float(loss), validation_loss)
 
     def _is_due(self, iteration: int, interval: int, *, at_start: bool) -> bool:
