@@ -1,0 +1,149 @@
+/** Every address the page asks for is made here, relative to the page itself. */
+
+import { decodeFrames, decodePositions, decodeScalars, decodeSeries, decodeUpdate } from './decode';
+import type {
+  ErrorKind,
+  FrameResult,
+  Plan,
+  Positions,
+  RunInfo,
+  RunSummary,
+  Series,
+  TailUpdate,
+} from './types';
+
+/** A request that failed; told apart by `kind`, never by the text. */
+export class ApiError extends Error {
+  readonly kind: ErrorKind;
+  readonly key: string;
+
+  constructor(kind: ErrorKind, message: string, key = '') {
+    super(message);
+    this.name = 'ApiError';
+    this.kind = kind;
+    this.key = key;
+  }
+}
+
+export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
+
+export interface TailRun {
+  run: string;
+  cursor: string;
+}
+
+export type FramePart = 'frame' | 'embedding';
+
+export class Api {
+  /** Requests sent so far, for the page's counters. */
+  requests = 0;
+  private readonly base: string;
+  private readonly fetch: Fetch;
+
+  /** `base` ends in `api/`; all addresses are resolved against it. */
+  constructor(base: string, fetchFunction: Fetch = (url, init) => fetch(url, init)) {
+    this.base = base;
+    this.fetch = fetchFunction;
+  }
+
+  async runs(signal?: AbortSignal): Promise<RunSummary[]> {
+    return (await this.json<{ runs: RunSummary[] }>('runs', signal)).runs;
+  }
+
+  run(run: string): Promise<RunInfo> {
+    return this.json<RunInfo>(`runs/${encodeURIComponent(run)}`);
+  }
+
+  plan(run: string, number: number): Promise<Plan> {
+    return this.json<Plan>(`runs/${encodeURIComponent(run)}/plans/${number}`);
+  }
+
+  async positions(run: string, plan: number): Promise<Positions> {
+    return decodePositions(await this.bytes(`runs/${encodeURIComponent(run)}/plans/${plan}/positions`));
+  }
+
+  async scalars(run: string): Promise<Record<string, Series>> {
+    return decodeScalars(await this.bytes(`runs/${encodeURIComponent(run)}/scalars`));
+  }
+
+  async timeline(
+    run: string,
+    tensor: number,
+    key: string,
+    of: 'statistics' | 'gradient_statistics',
+    signal?: AbortSignal,
+  ): Promise<Series> {
+    const path = `runs/${encodeURIComponent(run)}/timeline/${tensor}/${encodeURIComponent(key)}?of=${of}`;
+    return decodeSeries(await this.bytes(path, signal));
+  }
+
+  vocabulary(run: string): Promise<string[]> {
+    return this.json<string[]>(`runs/${encodeURIComponent(run)}/vocabulary`);
+  }
+
+  /** One request for one snapshot or up to 16; a lone failure throws, one in a list is in the list. */
+  async frames(
+    run: string,
+    iterations: readonly number[],
+    part: FramePart,
+    basis: number | null,
+    signal: AbortSignal,
+  ): Promise<FrameResult[]> {
+    const query = new URLSearchParams();
+    if (iterations.length > 1) query.set('iterations', iterations.join(','));
+    if (part === 'embedding') query.set('parts', 'embedding');
+    // Always said, since the default moves on while a run grows and frames are kept for ever.
+    if (basis !== null) query.set('basis', String(basis));
+    const path = iterations.length > 1 ? 'frames' : `frames/${iterations[0]}`;
+    const suffix = query.size > 0 ? `?${query}` : '';
+    const body = await this.bytes(`runs/${encodeURIComponent(run)}/${path}${suffix}`, signal);
+    return decodeFrames(body);
+  }
+
+  tailUrl(runs: readonly TailRun[]): string {
+    return `${this.base}tail?${tailQuery(runs)}`;
+  }
+
+  async poll(runs: readonly TailRun[], signal?: AbortSignal): Promise<TailUpdate[]> {
+    const answer = await this.json<{ updates: TailUpdate[] }>(`poll?${tailQuery(runs)}`, signal);
+    return answer.updates.map(decodeUpdate);
+  }
+
+  private async json<T>(path: string, signal?: AbortSignal): Promise<T> {
+    const response = await this.request(path, signal);
+    return (await response.json()) as T;
+  }
+
+  private async bytes(path: string, signal?: AbortSignal): Promise<ArrayBuffer> {
+    const response = await this.request(path, signal);
+    return response.arrayBuffer();
+  }
+
+  private async request(path: string, signal?: AbortSignal): Promise<Response> {
+    this.requests += 1;
+    let response: Response;
+    try {
+      response = await this.fetch(this.base + path, signal ? { signal } : {});
+    } catch (cause) {
+      if (signal?.aborted) throw cause;
+      throw new ApiError('network', 'The server of paramviz does not answer.');
+    }
+    if (!response.ok) throw await errorOf(response);
+    return response;
+  }
+}
+
+function tailQuery(runs: readonly TailRun[]): string {
+  const ids = runs.map(({ run }) => encodeURIComponent(run)).join(',');
+  const cursors = runs.map(({ cursor }) => encodeURIComponent(cursor)).join(',');
+  return `runs=${ids}&cursors=${cursors}`;
+}
+
+async function errorOf(response: Response): Promise<ApiError> {
+  try {
+    const { error } = (await response.json()) as { error: { kind: ErrorKind; message: string; key?: string } };
+    return new ApiError(error.kind, error.message, error.key ?? '');
+  } catch {
+    return new ApiError('protocol', `The server answered with status ${response.status} and no reason.`);
+  }
+}

@@ -1,0 +1,144 @@
+/** msgpack bodies and JSON numbers to typed arrays. Every copy is made here, once. */
+
+import { decode } from '@msgpack/msgpack';
+import type { Frame, FrameEmbedding, FrameResult, Positions, Series, TailUpdate } from './types';
+
+/** The answer was not what docs/HTTP.md promises. */
+export class DecodeError extends Error {}
+
+type Fields = Record<string, unknown>;
+
+function bytesOf(value: unknown, name: string, itemBytes: number): Uint8Array {
+  if (!(value instanceof Uint8Array)) {
+    throw new DecodeError(`${name}: expected raw bytes, got ${typeof value}.`);
+  }
+  if (value.byteLength % itemBytes !== 0) {
+    throw new DecodeError(
+      `${name}: ${value.byteLength} bytes are not a whole number of ${itemBytes}-byte items.`,
+    );
+  }
+  return value;
+}
+
+/** A copy that starts at a multiple of the item size, as typed arrays demand. */
+function aligned(bytes: Uint8Array): ArrayBuffer {
+  const copy = new ArrayBuffer(bytes.byteLength);
+  new Uint8Array(copy).set(bytes);
+  return copy;
+}
+
+const float32 = (value: unknown, name: string) => new Float32Array(aligned(bytesOf(value, name, 4)));
+const float64 = (value: unknown, name: string) => new Float64Array(aligned(bytesOf(value, name, 8)));
+const uint16 = (value: unknown, name: string) => new Uint16Array(aligned(bytesOf(value, name, 2)));
+
+/** int64 to numbers: positions and iterations stay far below 2**53. */
+function int64(value: unknown, name: string): Float64Array {
+  const wide = new BigInt64Array(aligned(bytesOf(value, name, 8)));
+  return Float64Array.from(wide, Number);
+}
+
+function optional<T>(value: unknown, name: string, read: (v: unknown, n: string) => T): T | null {
+  return value === null || value === undefined ? null : read(value, name);
+}
+
+function fieldsOf(value: unknown, name: string): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new DecodeError(`${name}: expected a map, got ${Array.isArray(value) ? 'a list' : typeof value}.`);
+  }
+  return value as Fields;
+}
+
+function embeddingOf(value: unknown): FrameEmbedding | null {
+  if (value === null || value === undefined) return null;
+  const fields = fieldsOf(value, 'embedding');
+  return {
+    tensor: String(fields.tensor),
+    basis: Number(fields.basis),
+    exact: fields.exact !== false,
+    coordinates: float32(fields.coordinates, 'embedding.coordinates'),
+    magnitude: float32(fields.magnitude, 'embedding.magnitude'),
+    explained: ((fields.explained as unknown[]) ?? []).map(Number),
+  };
+}
+
+function frameOf(value: unknown): FrameResult {
+  const fields = fieldsOf(value, 'frame');
+  if (fields.error) return fields as unknown as FrameResult;
+  const frame: Frame = {
+    iteration: Number(fields.iteration),
+    plan: Number(fields.plan),
+    tier: String(fields.tier),
+    time_unix_s: Number(fields.time_unix_s),
+    scalars: (fields.scalars as Record<string, number>) ?? {},
+    events: (fields.events as Frame['events']) ?? [],
+    gradient_state: (fields.gradient_state as Frame['gradient_state']) ?? {
+      default: 'unavailable',
+      exceptions: {},
+      reason: '',
+    },
+    values: optional(fields.values, 'values', uint16),
+    vectors: optional(fields.vectors, 'vectors', float32),
+    statistics: optional(fields.statistics, 'statistics', float32),
+    gradient_statistics: optional(fields.gradient_statistics, 'gradient_statistics', float32),
+    embedding: embeddingOf(fields.embedding),
+  };
+  if (!Number.isFinite(frame.iteration)) throw new DecodeError('frame: no iteration in it.');
+  return frame;
+}
+
+/** One snapshot, or the list that `frames?iterations=` answers with. */
+export function decodeFrames(body: ArrayBuffer): FrameResult[] {
+  const value = decode(new Uint8Array(body));
+  return Array.isArray(value) ? value.map(frameOf) : [frameOf(value)];
+}
+
+export function decodePositions(body: ArrayBuffer): Positions {
+  const fields = fieldsOf(decode(new Uint8Array(body)), 'positions');
+  return {
+    values: int64(fields.values, 'positions.values'),
+    vectors: int64(fields.vectors, 'positions.vectors'),
+  };
+}
+
+function seriesOf(value: unknown, name: string): Series {
+  const fields = fieldsOf(value, name);
+  return {
+    iterations: int64(fields.iterations, `${name}.iterations`),
+    values: float64(fields.values, `${name}.values`),
+  };
+}
+
+export function decodeSeries(body: ArrayBuffer): Series {
+  return seriesOf(decode(new Uint8Array(body)), 'timeline');
+}
+
+export function decodeScalars(body: ArrayBuffer): Record<string, Series> {
+  const fields = fieldsOf(decode(new Uint8Array(body)), 'scalars');
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, seriesOf(value, name)]));
+}
+
+/** A number that JSON may have had to write as a string. */
+export function jsonNumber(value: unknown): number {
+  if (typeof value === 'number') return value;
+  if (value === 'NaN' || value === 'Infinity' || value === '-Infinity') return Number(value);
+  throw new DecodeError(`expected a number, got ${JSON.stringify(value)}.`);
+}
+
+/** A tail message with its scalars as real numbers. */
+export function decodeUpdate(message: TailUpdate): TailUpdate {
+  const scalars = message.scalars.map(
+    ([iteration, named]): [number, Record<string, number>] => [
+      iteration,
+      Object.fromEntries(Object.entries(named).map(([name, value]) => [name, jsonNumber(value)])),
+    ],
+  );
+  return { ...message, scalars };
+}
+
+/** Bytes that a decoded frame holds in memory. */
+export function frameBytes(frame: Frame): number {
+  const parts = [frame.values, frame.vectors, frame.statistics, frame.gradient_statistics];
+  const arrays = [...parts, frame.embedding?.coordinates, frame.embedding?.magnitude];
+  // The small fields (scalars, events) are counted with a flat allowance.
+  return arrays.reduce((sum, array) => sum + (array?.byteLength ?? 0), 1024);
+}

@@ -1,0 +1,182 @@
+/** What is new in the runs: one event stream, or polling where streams are not to be had. */
+
+import { ApiError, type Api, type TailRun } from './api';
+import { decodeUpdate } from './decode';
+import type { TailUpdate } from './types';
+
+export type Connection = 'connecting' | 'live' | 'polling' | 'lost';
+
+/** The part of EventSource that is used here. */
+export interface Stream {
+  onopen: ((event: Event) => void) | null;
+  onerror: ((event: Event) => void) | null;
+  addEventListener(type: 'update', listener: (event: MessageEvent<string>) => void): void;
+  close(): void;
+}
+
+export interface TailOptions {
+  openStream: (url: string) => Stream;
+  setTimer: (callback: () => void, delay_ms: number) => number;
+  clearTimer: (timer: number) => void;
+  pollInterval_ms: number;
+  /** Polls between two tries at a stream. */
+  pollsPerStreamTry: number;
+  retryDelays_ms: readonly number[];
+  /** A stream that says nothing for so long is checked with one poll. */
+  silence_ms: number;
+}
+
+export const TAIL_DEFAULTS: TailOptions = {
+  openStream: (url) => new EventSource(url) as unknown as Stream,
+  setTimer: (callback, delay_ms) => setTimeout(callback, delay_ms) as unknown as number,
+  clearTimer: (timer) => clearTimeout(timer),
+  pollInterval_ms: 1000,
+  pollsPerStreamTry: 15,
+  retryDelays_ms: [250, 500, 1000, 2000, 4000],
+  silence_ms: 15_000,
+};
+
+export interface TailListener {
+  update(update: TailUpdate): void;
+  connection(state: Connection): void;
+}
+
+export class Tail {
+  private readonly cursors: Map<string, string>;
+  private readonly api: Api;
+  private readonly listener: TailListener;
+  private readonly options: TailOptions;
+  private stream: Stream | null = null;
+  private timer: number | null = null;
+  private failures = 0;
+  private polls = 0;
+  private closed = false;
+  private state: Connection = 'connecting';
+
+  constructor(
+    api: Api,
+    runs: readonly TailRun[],
+    listener: TailListener,
+    options: Partial<TailOptions> = {},
+  ) {
+    this.api = api;
+    this.cursors = new Map(runs.map(({ run, cursor }) => [run, cursor]));
+    this.listener = listener;
+    this.options = { ...TAIL_DEFAULTS, ...options };
+  }
+
+  start(): void {
+    this.openStream();
+  }
+
+  /** Tries again at once, instead of after the present delay. */
+  retry(): void {
+    if (this.closed || this.state === 'live') return;
+    this.failures = 0;
+    this.openStream();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.stop();
+  }
+
+  private get runs(): TailRun[] {
+    return [...this.cursors].map(([run, cursor]) => ({ run, cursor }));
+  }
+
+  private stop(): void {
+    this.stream?.close();
+    this.stream = null;
+    if (this.timer !== null) this.options.clearTimer(this.timer);
+    this.timer = null;
+  }
+
+  private after(delay_ms: number, action: () => void): void {
+    if (this.timer !== null) this.options.clearTimer(this.timer);
+    this.timer = this.options.setTimer(() => {
+      this.timer = null;
+      if (!this.closed) action();
+    }, delay_ms);
+  }
+
+  private openStream(): void {
+    this.stop();
+    const stream = this.options.openStream(this.api.tailUrl(this.runs));
+    this.stream = stream;
+    stream.onopen = () => {
+      this.failures = 0;
+      this.enter('live');
+      this.watchSilence();
+    };
+    stream.addEventListener('update', (event) => {
+      this.enter('live');
+      this.take(decodeUpdate(JSON.parse(event.data) as TailUpdate));
+      this.watchSilence();
+    });
+    // The browser's own reconnection would go back to the first cursors: ours knows the newest.
+    stream.onerror = () => {
+      this.stop();
+      void this.poll();
+    };
+  }
+
+  private watchSilence(): void {
+    this.after(this.options.silence_ms, () => void this.checkSilentStream());
+  }
+
+  private async checkSilentStream(): Promise<void> {
+    try {
+      const updates = await this.api.poll(this.runs);
+      if (this.closed) return;
+      for (const update of updates) this.take(update);
+      // News that the stream did not bring means that the stream is dead.
+      if (updates.some((update) => update.iterations.length > 0)) this.openStream();
+      else this.watchSilence();
+    } catch {
+      if (!this.closed) this.lose();
+    }
+  }
+
+  /** Asks once; a server that answers is polled, one that does not is lost. */
+  private async poll(): Promise<void> {
+    try {
+      const updates = await this.api.poll(this.runs);
+      if (this.closed) return;
+      const streamMayWork = this.state === 'lost' || this.state === 'live';
+      for (const update of updates) this.take(update);
+      this.polls += 1;
+      this.failures = 0;
+      this.enter('polling');
+      const tryStream = streamMayWork || this.polls % this.options.pollsPerStreamTry === 0;
+      this.after(this.options.pollInterval_ms, () => (tryStream ? this.openStream() : void this.poll()));
+    } catch (error) {
+      if (this.closed) return;
+      if (error instanceof ApiError && error.kind === 'busy') {
+        this.after(this.options.pollInterval_ms, () => void this.poll());
+        return;
+      }
+      this.lose();
+    }
+  }
+
+  private lose(): void {
+    this.stop();
+    this.enter('lost');
+    const delays = this.options.retryDelays_ms;
+    const delay = delays[Math.min(this.failures, delays.length - 1)]!;
+    this.failures += 1;
+    this.after(delay, () => void this.poll());
+  }
+
+  private take(update: TailUpdate): void {
+    this.cursors.set(update.run, update.cursor);
+    this.listener.update(update);
+  }
+
+  private enter(state: Connection): void {
+    if (state === this.state) return;
+    this.state = state;
+    this.listener.connection(state);
+  }
+}

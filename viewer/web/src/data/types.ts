@@ -1,0 +1,161 @@
+/** The shapes of docs/HTTP.md, as the page sees them. Units stand in the names. */
+
+export type RunStatus = 'recording' | 'finished' | 'crashed';
+
+export type Block = 'embedding' | 'attention' | 'mlp' | 'norm' | 'head' | 'other';
+
+export interface RunSummary {
+  id: string;
+  name: string;
+  /** A sentence when the run cannot be opened; then the other fields are missing. */
+  error: string | null;
+  status?: RunStatus;
+  created_unix_s?: number;
+  snapshots?: number;
+  last_iteration?: number | null;
+}
+
+export interface RunEvent {
+  iteration: number;
+  kind: string;
+  text: string;
+}
+
+export interface EmbeddingInfo {
+  tensor: string;
+  tokens: number;
+  vocabulary_size: number;
+  width: number;
+  /** The iteration whose rows give the recommended projection. */
+  basis: number | null;
+  has_vocabulary: boolean;
+}
+
+export interface RunInfo {
+  id: string;
+  run_id: string;
+  name: string;
+  format: string;
+  status: RunStatus;
+  created_unix_s: number;
+  age_s: number;
+  description: Record<string, unknown>;
+  cursor: string;
+  plan: number | null;
+  statistics: string[];
+  gradient_statistics: string[];
+  iterations: number[];
+  events: RunEvent[];
+  scalar_names: string[];
+  embedding: EmbeddingInfo | null;
+}
+
+export interface TensorInfo {
+  index: number;
+  name: string;
+  shape: number[];
+  dtype: string;
+  role: string;
+  layer: number | null;
+  block: Block;
+  tied_to: string | null;
+  frozen: boolean;
+  samples: number;
+  skipped: string | null;
+  /** [R, C]: the samples are R rows of C columns, row-major. */
+  grid: [number, number];
+  array: 'values' | 'vectors';
+  offset: number;
+}
+
+export interface Plan {
+  number: number;
+  values: number;
+  vectors: number;
+  tensors: TensorInfo[];
+  embedding_tokens: number[] | null;
+}
+
+/** Flat positions of the samples in their whole tensors, one number each. */
+export interface Positions {
+  values: Float64Array;
+  vectors: Float64Array;
+}
+
+export interface FrameEmbedding {
+  tensor: string;
+  basis: number;
+  /** False where the coordinates were turned from stored scores. */
+  exact: boolean;
+  /** tokens × 3 */
+  coordinates: Float32Array;
+  /** tokens */
+  magnitude: Float32Array;
+  explained: number[];
+}
+
+export interface GradientState {
+  default: string;
+  exceptions: Record<string, string>;
+  reason: string;
+}
+
+/** One snapshot, decoded. A part that was not recorded is null. */
+export interface Frame {
+  iteration: number;
+  plan: number;
+  tier: string;
+  time_unix_s: number;
+  scalars: Record<string, number>;
+  events: { kind: string; text: string }[];
+  gradient_state: GradientState;
+  /** float16 bit patterns */
+  values: Uint16Array | null;
+  vectors: Float32Array | null;
+  /** tensors × statistics */
+  statistics: Float32Array | null;
+  /** tensors × gradient statistics; NaN rows where there was no gradient */
+  gradient_statistics: Float32Array | null;
+  embedding: FrameEmbedding | null;
+}
+
+export type ErrorKind =
+  | 'usage'
+  | 'forbidden'
+  | 'absent'
+  | 'damaged'
+  | 'busy'
+  | 'network'
+  | 'protocol';
+
+/** Why a frame is not there; `iteration` says which. */
+export interface FrameFailure {
+  iteration: number;
+  error: { kind: ErrorKind; message: string; key: string };
+}
+
+export type FrameResult = Frame | FrameFailure;
+
+export function isFailure(result: FrameResult): result is FrameFailure {
+  return 'error' in result;
+}
+
+/** A scalar or a statistic over iterations, ascending. */
+export interface Series {
+  iterations: Float64Array;
+  values: Float64Array;
+}
+
+/** One message of the tail: only what is newer than the cursor. */
+export interface TailUpdate {
+  run: string;
+  cursor: string;
+  status: RunStatus;
+  age_s: number;
+  iterations: number[];
+  plan: number | null;
+  basis: number | null;
+  scalars: [number, Record<string, number>][];
+  events: RunEvent[];
+  committed_unix_s: number | null;
+}

@@ -1,0 +1,280 @@
+/**
+ * A transformer as a picture: the residual stream is the spine, flow runs down, embeddings at the top,
+ * head at the bottom. Deep models wrap into columns, as many as fill the wished proportions best.
+ */
+
+import type { TensorInfo } from '../data/types';
+import { rectOf, union, type Box, type Label, type Layout, type Line, type Rect, type Region } from './boxes';
+import { boxLabel, genericLayout } from './generic';
+import { placeLayer, sideWidth, type Lanes } from './layer';
+import { isTransformer, partsOf, type Parts } from './parts';
+import { placeUnit, type Unit } from './units';
+
+const COLUMN_GAP = 9;
+const EMBEDDING_ARM = 3.6;
+const ZONE_GAP = 5;
+const BRACKET_GAP = 2.4;
+const CLOUD_GAP = 12;
+const MOST_COLUMNS = 12;
+
+export interface LayoutOptions {
+  /** Width over height of the place where the picture is shown. */
+  aspect: number;
+  /** A frame for the embedding cloud is wanted. */
+  cloud: boolean;
+}
+
+interface Sketch {
+  boxes: Box[];
+  lines: Line[];
+  labels: Label[];
+  regions: Region[];
+}
+
+/** Boxes, lines and labels of a model; pure, so it can be tested and repeated. */
+export function layoutModel(tensors: readonly TensorInfo[], options: LayoutOptions): Layout {
+  const shown = tensors.filter((tensor) => tensor.samples > 0 || tensor.tied_to !== null || tensor.skipped !== null);
+  if (!isTransformer(shown)) return withCloud(genericLayout(shown, options.aspect), options);
+  const parts = partsOf(shown);
+  let best: Layout | null = null;
+  let bestFit = 0;
+  const most = Math.min(parts.layers.length, MOST_COLUMNS);
+  for (let columns = 1; columns <= most; columns += 1) {
+    const layout = withCloud(transformerLayout(parts, columns, options.aspect), options);
+    const fit = fitOf(layout.bounds, options.aspect);
+    if (!best || fit > bestFit) {
+      best = layout;
+      bestFit = fit;
+    }
+  }
+  return best!;
+}
+
+/** How large one world unit is when the bounds fill a window of this aspect and height 1. */
+function fitOf(bounds: Rect, aspect: number): number {
+  return Math.min(aspect / (bounds.right - bounds.left), 1 / (bounds.top - bounds.bottom));
+}
+
+function transformerLayout(parts: Parts, columns: number, aspect: number): Layout {
+  const sketch: Sketch = { boxes: [], lines: [], labels: [], regions: [] };
+  const half = parts.spineWidth / 2;
+  const leftReach = half + Math.max(...parts.layers.map((layer) => sideWidth(layer.attention)));
+  const rightReach = half + Math.max(...parts.layers.map((layer) => sideWidth(layer.mlp)));
+  const pitch = leftReach + rightReach + BRACKET_GAP + COLUMN_GAP;
+  const perColumn = Math.ceil(parts.layers.length / columns);
+  const layersTop = placeEmbeddings(parts, half, sketch);
+  const ends: number[] = [];
+  const bottoms: number[] = [];
+  for (let column = 0; column * perColumn < parts.layers.length; column += 1) {
+    const x = column * pitch;
+    let lanes: Lanes = { spine: layersTop, left: layersTop, right: layersTop };
+    for (const units of parts.layers.slice(column * perColumn, (column + 1) * perColumn)) {
+      const start = lanes.spine;
+      const placed = placeLayer(units, x, half, lanes);
+      sketch.boxes.push(...placed.boxes);
+      sketch.lines.push(...placed.lines);
+      sketch.labels.push(...placed.labels);
+      sketch.regions.push(placed.region);
+      bracket(placed.region, x - leftReach - BRACKET_GAP, start, placed.lanes.spine, sketch);
+      lanes = placed.lanes;
+    }
+    ends.push(lanes.spine);
+    bottoms.push(Math.min(lanes.spine, lanes.left, lanes.right));
+  }
+  const last = ends.length - 1;
+  const tail = placeHead(parts, last * pitch, { end: ends[last]!, bottoms }, pitch, sketch);
+  spines(ends, tail, { pitch, rightReach, layersTop }, parts.spineWidth, sketch);
+  let bounds = boundsOf(sketch);
+  if (parts.rest.length > 0) bounds = appendRest(parts.rest, bounds, aspect, sketch);
+  return { ...sketch, cloud: null, bounds };
+}
+
+function boundsOf(sketch: Sketch): Rect {
+  const points = sketch.lines.flatMap((line) => line.points);
+  const rects = points.map(([x, y]) => ({ left: x, right: x, bottom: y, top: y }));
+  return union([...sketch.boxes.map(rectOf), ...rects]);
+}
+
+/** Token embedding to the left of the spine, positions and the like to its right; returns the y below. */
+function placeEmbeddings(parts: Parts, half: number, sketch: Sketch): number {
+  let bottom = 0;
+  const lay = (units: readonly Unit[], side: -1 | 1) => {
+    let top = 0;
+    for (const unit of units) {
+      const left = side < 0 ? -half - EMBEDDING_ARM - unit.width : half + EMBEDDING_ARM;
+      const boxes = placeUnit(unit, left, top);
+      const inner = side < 0 ? left + unit.width : left;
+      const y = top - unit.height / 2;
+      sketch.boxes.push(...boxes);
+      sketch.labels.push(...boxes.map((box) => ({ ...boxLabel(box), priority: 2 })));
+      sketch.lines.push({
+        kind: 'flow',
+        points: [
+          [inner, y],
+          [side * half, y],
+        ],
+        block: 'embedding',
+        arrow: true,
+        thickness: 0.4,
+      });
+      sketch.regions.push({ title: boxes[0]!.label, layer: null, rect: union(boxes.map(rectOf)) });
+      top -= unit.height + ZONE_GAP;
+      bottom = Math.min(bottom, top);
+    }
+  };
+  lay(parts.tokens, -1);
+  lay(parts.positions, 1);
+  return bottom;
+}
+
+function bracket(region: Region, x: number, top: number, bottom: number, sketch: Sketch): void {
+  const low = bottom + 1.5;
+  sketch.lines.push({
+    kind: 'bracket',
+    points: [
+      [x + 1, top],
+      [x, top],
+      [x, low],
+      [x + 1, low],
+    ],
+    block: 'other',
+    arrow: false,
+    thickness: 0.22,
+  });
+  sketch.labels.push({
+    text: region.title,
+    x: x - 0.8,
+    y: (top + low) / 2,
+    priority: 1,
+    span: top - low,
+    anchor: 'left',
+    tone: 'title',
+  });
+}
+
+interface ColumnEnds {
+  end: number;
+  /** Lowest use of each column. */
+  bottoms: readonly number[];
+}
+
+/** Final norm and head at the end of the last column; returns the y where its spine ends. */
+function placeHead(parts: Parts, x: number, ends: ColumnEnds, pitch: number, sketch: Sketch): number {
+  let y = ends.end;
+  for (const unit of parts.finalNorms) {
+    const boxes = placeUnit(unit, x - unit.width / 2, y - 1);
+    sketch.boxes.push(...boxes);
+    sketch.labels.push(...boxes.map((box) => ({ ...boxLabel(box), priority: 4 })));
+    y -= unit.height + 2.5;
+  }
+  const finalRect = parts.finalNorms.length > 0 ? ends.end : null;
+  if (finalRect !== null) {
+    const rect = { left: x - parts.spineWidth, right: x + parts.spineWidth, bottom: y, top: ends.end };
+    sketch.regions.push({ title: 'final norm', layer: null, rect });
+  }
+  for (const unit of parts.heads) {
+    const clear = unit.width > pitch * 0.9 ? Math.min(...ends.bottoms) : ends.bottoms.at(-1)!;
+    const top = Math.min(y - 3, clear - ZONE_GAP);
+    const boxes = placeUnit(unit, x - unit.width / 2, top);
+    sketch.boxes.push(...boxes);
+    sketch.labels.push(...boxes.map((box) => ({ ...boxLabel(box), priority: 2 })));
+    sketch.regions.push({ title: boxes[0]!.label, layer: null, rect: union(boxes.map(rectOf)) });
+    y = top;
+  }
+  return y;
+}
+
+interface ColumnPlaces {
+  pitch: number;
+  rightReach: number;
+  layersTop: number;
+}
+
+/** The residual stream down each column, and over to the top of the next one. */
+function spines(ends: readonly number[], tail: number, places: ColumnPlaces, width: number, sketch: Sketch): void {
+  const { pitch, rightReach, layersTop } = places;
+  ends.forEach((end, column) => {
+    const x = column * pitch;
+    const isLast = column === ends.length - 1;
+    const top = column === 0 ? 0 : layersTop + 2;
+    const bottom = isLast ? tail : end - 1;
+    sketch.lines.push({
+      kind: 'spine',
+      points: [
+        [x, top],
+        [x, bottom],
+      ],
+      block: 'other',
+      arrow: true,
+      thickness: width,
+    });
+    if (isLast) return;
+    const aisle = x + rightReach + COLUMN_GAP * 0.45;
+    sketch.lines.push({
+      kind: 'flow',
+      points: [
+        [x, bottom],
+        [x, bottom - 2.5],
+        [aisle, bottom - 2.5],
+        [aisle, layersTop + 3.5],
+        [x + pitch, layersTop + 3.5],
+        [x + pitch, layersTop + 2],
+      ],
+      block: 'other',
+      arrow: true,
+      thickness: 0.7,
+    });
+  });
+}
+
+function appendRest(rest: readonly TensorInfo[], bounds: Rect, aspect: number, sketch: Sketch): Rect {
+  const extra = genericLayout(rest, aspect);
+  const dx = bounds.left - extra.bounds.left;
+  const dy = bounds.bottom - 2 * ZONE_GAP - extra.bounds.top;
+  const shift = (rect: Rect): Rect => ({
+    left: rect.left + dx,
+    right: rect.right + dx,
+    bottom: rect.bottom + dy,
+    top: rect.top + dy,
+  });
+  sketch.boxes.push(...extra.boxes.map((box) => ({ ...box, x: box.x + dx, y: box.y + dy })));
+  sketch.labels.push(...extra.labels.map((label) => ({ ...label, x: label.x + dx, y: label.y + dy })));
+  sketch.regions.push(...extra.regions.map((region) => ({ ...region, rect: shift(region.rect) })));
+  return union([bounds, shift(extra.bounds)]);
+}
+
+/** The cloud's frame at the left, or above the rest in a narrow place, whichever leaves things larger. */
+function withCloud(layout: Layout, options: LayoutOptions): Layout {
+  if (!options.cloud) return layout;
+  const { bounds } = layout;
+  const height = bounds.top - bounds.bottom;
+  const width = bounds.right - bounds.left;
+  const size = Math.max(16, Math.min(0.6 * height, 0.6 * width));
+  const beside = { x: bounds.left - CLOUD_GAP - size / 2, y: bounds.top - size / 2, size };
+  const above = { x: (bounds.left + bounds.right) / 2, y: bounds.top + CLOUD_GAP + size / 2, size };
+  const framed = [beside, above].map((cloud) => ({
+    ...layout,
+    cloud,
+    bounds: union([bounds, rectOf({ ...cloud, width: size, height: size })]),
+    labels: [...layout.labels, cloudLabel(cloud)],
+    regions: [
+      { title: 'embedding cloud', layer: null, rect: rectOf({ ...cloud, width: size, height: size }) },
+      ...layout.regions,
+    ],
+  }));
+  return fitOf(framed[0]!.bounds, options.aspect) >= fitOf(framed[1]!.bounds, options.aspect)
+    ? framed[0]!
+    : framed[1]!;
+}
+
+function cloudLabel(cloud: { x: number; y: number; size: number }): Label {
+  return {
+    text: 'token embeddings, leading 3 components',
+    x: cloud.x,
+    y: cloud.y + cloud.size / 2,
+    priority: 0,
+    span: cloud.size,
+    anchor: 'above',
+    tone: 'title',
+  };
+}

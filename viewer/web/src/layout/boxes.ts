@@ -1,0 +1,112 @@
+/** What a layout is made of. World units; x to the right, y up (so the flow runs toward -y), z to the viewer. */
+
+import type { Block, TensorInfo } from '../data/types';
+
+/** One tensor as a flat plate whose front shows its samples. */
+export interface Box {
+  /** index in the plan */
+  tensor: number;
+  /** centre of the plate */
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  /** The tensor's rows run to the right instead of down. */
+  transposed: boolean;
+  block: Block;
+  layer: number | null;
+  /** Short name on the label, e.g. "qkv". */
+  label: string;
+  /** Cuts the tensor's rows or columns into so many equal parts (Q, K, V). */
+  split: { axis: 'rows' | 'columns'; parts: number } | null;
+  /** An outline for a name that shares another tensor's weights. */
+  ghost: boolean;
+}
+
+export type LineKind = 'spine' | 'flow' | 'bracket' | 'tie';
+
+/** A path on the plane behind the plates. */
+export interface Line {
+  kind: LineKind;
+  points: [number, number][];
+  block: Block;
+  arrow: boolean;
+  /** world units */
+  thickness: number;
+}
+
+export interface Label {
+  text: string;
+  x: number;
+  y: number;
+  /** Lower wins where labels would overlap. */
+  priority: number;
+  /** World width of what it names: far away, a label wider than that is hidden. */
+  span: number;
+  anchor: 'above' | 'left' | 'centre';
+  tone: 'title' | 'plain';
+}
+
+export interface Rect {
+  left: number;
+  right: number;
+  bottom: number;
+  top: number;
+}
+
+/** A part that the camera can fly to. */
+export interface Region {
+  title: string;
+  layer: number | null;
+  rect: Rect;
+}
+
+/** The framed volume of the embedding cloud; a cube. */
+export interface CloudFrame {
+  x: number;
+  y: number;
+  size: number;
+}
+
+export interface Layout {
+  boxes: Box[];
+  lines: Line[];
+  labels: Label[];
+  regions: Region[];
+  cloud: CloudFrame | null;
+  bounds: Rect;
+}
+
+export function rectOf(box: Pick<Box, 'x' | 'y' | 'width' | 'height'>): Rect {
+  return {
+    left: box.x - box.width / 2,
+    right: box.x + box.width / 2,
+    bottom: box.y - box.height / 2,
+    top: box.y + box.height / 2,
+  };
+}
+
+export function union(rects: readonly Rect[]): Rect {
+  if (rects.length === 0) return { left: 0, right: 1, bottom: 0, top: 1 };
+  const result = { ...rects[0]! };
+  for (const rect of rects) {
+    result.left = Math.min(result.left, rect.left);
+    result.right = Math.max(result.right, rect.right);
+    result.bottom = Math.min(result.bottom, rect.bottom);
+    result.top = Math.max(result.top, rect.top);
+  }
+  return result;
+}
+
+export function overlaps(a: Rect, b: Rect): boolean {
+  return a.left < b.right && b.left < a.right && a.bottom < b.top && b.bottom < a.top;
+}
+
+/** A tensor seen as a matrix, as docs/HTTP.md has it: a vector is one row. */
+export function matrixShape(tensor: Pick<TensorInfo, 'shape'>): [number, number] {
+  const { shape } = tensor;
+  const size = shape.reduce((product, extent) => product * extent, 1);
+  if (shape.length <= 1) return [1, size];
+  const rows = shape[0]!;
+  return [rows, rows > 0 ? size / rows : 0];
+}

@@ -1,0 +1,82 @@
+/**
+ * The colour of a value. `render/shaders.ts` has the same maths in GLSL; a test holds both
+ * against each other by the constants exported here.
+ *
+ * Zero is mid-grey, positive goes toward the hue of the tensor's block, negative toward near-black:
+ * the sign is told by lightness alone, so it survives every kind of colour blindness.
+ */
+
+import type { Block } from '../data/types';
+
+export type Rgb = readonly [number, number, number];
+
+/** Values are scaled to [-1, 1]; the exponent lifts the small ones, of which there are most. */
+export const GAMMA = 0.75;
+export const ZERO_GREY: Rgb = [0.46, 0.47, 0.49];
+export const NEGATIVE: Rgb = [0.035, 0.04, 0.06];
+export const NAN_COLOUR: Rgb = [1.0, 0.0, 0.78];
+export const POSITIVE_INFINITY_COLOUR: Rgb = [1.0, 0.95, 0.2];
+export const NEGATIVE_INFINITY_COLOUR: Rgb = [0.1, 0.95, 1.0];
+/** A scale covers so many root mean squares; what is beyond is clipped. */
+export const RMS_PER_SCALE = 3;
+
+/** One hue per block; lightness is alike, so no block looks stronger than another. */
+export const BLOCK_HUES: Record<Block, Rgb> = {
+  embedding: [0.18, 0.86, 0.68],
+  attention: [0.33, 0.71, 1.0],
+  mlp: [1.0, 0.66, 0.24],
+  norm: [0.77, 0.64, 1.0],
+  head: [1.0, 0.55, 0.7],
+  other: [0.71, 0.82, 0.86],
+};
+
+/** One colour per run, apart from the hues of blocks and readable on both themes. */
+export const RUN_COLOURS: readonly string[] = ['#3b9cff', '#ff8a3d'];
+
+export function blockHue(block: string): Rgb {
+  return BLOCK_HUES[block as Block] ?? BLOCK_HUES.other;
+}
+
+export function mix(a: Rgb, b: Rgb, t: number): Rgb {
+  return [a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t];
+}
+
+export function valueColour(value: number, scale: number, hue: Rgb): Rgb {
+  if (Number.isNaN(value)) return NAN_COLOUR;
+  if (value === Infinity) return POSITIVE_INFINITY_COLOUR;
+  if (value === -Infinity) return NEGATIVE_INFINITY_COLOUR;
+  const share = scale > 0 ? Math.min(Math.abs(value) / scale, 1) : 0;
+  return mix(ZERO_GREY, value < 0 ? NEGATIVE : hue, share ** GAMMA);
+}
+
+/** What one end of the colour bar stands for: 3 rms, or the largest value where that is less. */
+export function tensorScale(rms: number, absmax: number): number {
+  const wide = RMS_PER_SCALE * rms;
+  const candidates = [wide, absmax].filter((value) => Number.isFinite(value) && value > 0);
+  return candidates.length > 0 ? Math.min(...candidates) : 0;
+}
+
+/** One scale for all tensors: the median of their own, which no outlier moves. */
+export function sharedScale(scales: readonly number[]): number {
+  const known = scales.filter((scale) => scale > 0).sort((a, b) => a - b);
+  return known.length > 0 ? known[Math.floor(known.length / 2)]! : 0;
+}
+
+/** Sequential map of the embedding cloud, dark to light; monotone in lightness. */
+export const MAGNITUDE_STOPS: readonly Rgb[] = [
+  [0.19, 0.25, 0.6],
+  [0.13, 0.51, 0.74],
+  [0.16, 0.73, 0.66],
+  [0.65, 0.87, 0.42],
+  [1.0, 0.95, 0.62],
+];
+
+export function magnitudeColour(share: number): Rgb {
+  const t = Math.min(Math.max(share, 0), 1) * (MAGNITUDE_STOPS.length - 1);
+  const low = Math.min(Math.floor(t), MAGNITUDE_STOPS.length - 2);
+  return mix(MAGNITUDE_STOPS[low]!, MAGNITUDE_STOPS[low + 1]!, t - low);
+}
+
+export function toCss(colour: Rgb): string {
+  return `rgb(${colour.map((channel) => Math.round(channel * 255)).join(' ')})`;
+}

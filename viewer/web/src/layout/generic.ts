@@ -1,0 +1,135 @@
+/** A model of unknown build: modules in the order of its tree, set like lines of text under their headings. */
+
+import type { TensorInfo } from '../data/types';
+import { rectOf, union, type Box, type Label, type Layout, type Line, type Region } from './boxes';
+import { groupByModule, makeUnit, moduleOf, outputsInRows, placeUnit, type Unit } from './units';
+
+const UNIT_GAP = 2.4;
+const ROW_GAP = 3.2;
+const HEADING = 4;
+const SECTION_GAP = 5;
+
+interface Section {
+  title: string;
+  layer: number | null;
+  units: Unit[];
+}
+
+/** A heading for each layer, or for each top-level module where there are none. */
+function sectionTitle(tensor: TensorInfo): string {
+  if (tensor.layer !== null) return `layer ${tensor.layer}`;
+  const parts = moduleOf(tensor.name).split('.');
+  return parts.slice(0, Math.min(parts.length, 2)).join('.');
+}
+
+function sectionsOf(tensors: readonly TensorInfo[]): Section[] {
+  const groups = groupByModule(tensors);
+  const inRows = outputsInRows(groups);
+  const sections: Section[] = [];
+  for (const group of groups) {
+    const title = sectionTitle(group[0]!);
+    let last = sections.at(-1);
+    if (!last || last.title !== title) {
+      last = { title, layer: group[0]!.layer, units: [] };
+      sections.push(last);
+    }
+    last.units.push(makeUnit(group, inRows));
+  }
+  return sections;
+}
+
+/** A width at which the whole has about the wished proportions. */
+function lineWidth(sections: readonly Section[], aspect: number): number {
+  let area = 0;
+  let widest = 0;
+  for (const { units } of sections) {
+    area += HEADING * 12;
+    for (const unit of units) {
+      area += (unit.width + UNIT_GAP) * (unit.height + ROW_GAP);
+      widest = Math.max(widest, unit.width);
+    }
+  }
+  return Math.max(widest, Math.sqrt(area * 1.35 * aspect));
+}
+
+/** Stacks the model's modules in tree order; a thread at the left says which way the data goes. */
+export function genericLayout(tensors: readonly TensorInfo[], aspect: number): Layout {
+  const sections = sectionsOf(tensors);
+  const limit = lineWidth(sections, aspect);
+  const boxes: Box[] = [];
+  const labels: Label[] = [];
+  const lines: Line[] = [];
+  const regions: Region[] = [];
+  let x = 0;
+  let top = 0;
+  let shelf = 0;
+  for (const section of sections) {
+    // A short section goes beside the one before it where there is room.
+    const wish = section.units.reduce((sum, unit) => sum + unit.width + UNIT_GAP, 0);
+    if (x > 0 && x + wish > limit) {
+      top -= shelf + SECTION_GAP;
+      x = 0;
+      shelf = 0;
+    }
+    const placed = placeSection(section, x, top, limit);
+    boxes.push(...placed.boxes);
+    const rect = union(placed.boxes.map(rectOf));
+    regions.push({ title: section.title, layer: section.layer, rect });
+    labels.push({
+      text: section.title,
+      x: rect.left,
+      y: top - HEADING / 2,
+      priority: 1,
+      span: Math.max(rect.right - rect.left, 8),
+      anchor: 'above',
+      tone: 'title',
+    });
+    shelf = Math.max(shelf, top - rect.bottom);
+    x = rect.right + SECTION_GAP;
+  }
+  for (const box of boxes) labels.push(boxLabel(box));
+  const bounds = union(boxes.map(rectOf));
+  lines.push({
+    kind: 'flow',
+    points: [
+      [bounds.left - 4, bounds.top],
+      [bounds.left - 4, bounds.bottom],
+    ],
+    block: 'other',
+    arrow: true,
+    thickness: 0.5,
+  });
+  return { boxes, lines, labels, regions, cloud: null, bounds: { ...bounds, left: bounds.left - 6 } };
+}
+
+function placeSection(section: Section, startX: number, top: number, limit: number): { boxes: Box[] } {
+  const boxes: Box[] = [];
+  let x = startX;
+  let rowTop = top - HEADING;
+  let rowHeight = 0;
+  for (const unit of section.units) {
+    if (x > startX && x + unit.width > limit) {
+      x = startX;
+      rowTop -= rowHeight + ROW_GAP;
+      rowHeight = 0;
+    }
+    boxes.push(...placeUnit(unit, x, rowTop));
+    x += unit.width + UNIT_GAP;
+    rowHeight = Math.max(rowHeight, unit.height);
+  }
+  return { boxes };
+}
+
+/** The label over a plate; strips keep theirs for when they are large on screen. */
+export function boxLabel(box: Box): Label {
+  const area = box.width * box.height;
+  return {
+    text: box.label,
+    x: box.x,
+    y: box.y + box.height / 2,
+    priority: 10 + 1000 / (1 + area),
+    span: Math.min(box.width, box.height * 8),
+    anchor: 'above',
+    tone: 'plain',
+  };
+}

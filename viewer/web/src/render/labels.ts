@@ -1,0 +1,199 @@
+/** Labels as dark pills: texts drawn once into one atlas, shown as instanced quads of constant screen size. */
+
+import {
+  BufferAttribute,
+  CanvasTexture,
+  DynamicDrawUsage,
+  GLSL3,
+  InstancedBufferAttribute,
+  InstancedBufferGeometry,
+  LinearFilter,
+  Mesh,
+  ShaderMaterial,
+  Vector2,
+  type PerspectiveCamera,
+} from 'three';
+import { Vector3 } from 'three';
+import type { Label } from '../layout/boxes';
+import { placeLabels, type LabelCandidate } from '../layout/labels';
+import { LABEL_FRAGMENT, LABEL_VERTEX } from './shaders';
+
+const ATLAS_WIDTH = 1024;
+const MOST_ATLAS_HEIGHT = 2048;
+const MOST_SHOWN = 400;
+const FONTS: Record<Label['tone'], string> = {
+  title: '600 12px "Inter Variable", sans-serif',
+  plain: '500 11px "Inter Variable", sans-serif',
+};
+const PAD_X = 6;
+const HEIGHT_px: Record<Label['tone'], number> = { title: 20, plain: 17 };
+const GAP_px = 3;
+
+interface Glyph {
+  /** atlas texels */
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+export class Labels {
+  readonly mesh: Mesh<InstancedBufferGeometry, ShaderMaterial>;
+  readonly bytes: number;
+  private readonly labels: readonly Label[];
+  private readonly glyphs = new Map<string, Glyph>();
+  private readonly texture: CanvasTexture;
+  private readonly ratio: number;
+  private readonly anchors = new Float32Array(MOST_SHOWN * 3);
+  private readonly rects = new Float32Array(MOST_SHOWN * 4);
+  private readonly atlas = new Float32Array(MOST_SHOWN * 4);
+
+  /** `ratio`: device pixels per CSS pixel. */
+  constructor(labels: readonly Label[], ratio: number) {
+    this.labels = [...labels].sort((a, b) => a.priority - b.priority);
+    this.ratio = ratio;
+    const canvas = this.drawAtlas();
+    this.bytes = canvas.width * canvas.height * 4;
+    this.texture = new CanvasTexture(canvas);
+    this.texture.minFilter = LinearFilter;
+    this.texture.magFilter = LinearFilter;
+    this.texture.generateMipmaps = false;
+    this.texture.flipY = false;
+    this.texture.premultiplyAlpha = true;
+    const geometry = new InstancedBufferGeometry();
+    const corners = new Float32Array([-0.5, -0.5, 0, 0.5, -0.5, 0, 0.5, 0.5, 0, -0.5, 0.5, 0]);
+    geometry.setAttribute('position', new BufferAttribute(corners, 3));
+    geometry.setIndex([0, 1, 2, 0, 2, 3]);
+    for (const [name, array, size] of [
+      ['iAnchor', this.anchors, 3],
+      ['iRect_px', this.rects, 4],
+      ['iAtlas', this.atlas, 4],
+    ] as const) {
+      geometry.setAttribute(name, new InstancedBufferAttribute(array, size).setUsage(DynamicDrawUsage));
+    }
+    geometry.instanceCount = 0;
+    const material = new ShaderMaterial({
+      glslVersion: GLSL3,
+      vertexShader: LABEL_VERTEX,
+      fragmentShader: LABEL_FRAGMENT,
+      transparent: true,
+      premultipliedAlpha: true,
+      depthTest: false,
+      depthWrite: false,
+      uniforms: { uAtlas: { value: this.texture }, uViewport_px: { value: new Vector2(1, 1) } },
+    });
+    this.mesh = new Mesh(geometry, material);
+    this.mesh.frustumCulled = false;
+    this.mesh.renderOrder = 10;
+  }
+
+  /** Chooses and places the labels for this camera; sizes in CSS pixels. */
+  place(camera: PerspectiveCamera, width_px: number, height_px: number): void {
+    const candidates: LabelCandidate[] = [];
+    const at = new Vector3();
+    const projected = camera.projectionMatrix.clone().multiply(camera.matrixWorldInverse);
+    const pixelsPerUnit = (depth: number) => (height_px / 2) * (camera.projectionMatrix.elements[5]! / depth);
+    this.labels.forEach((label, id) => {
+      const glyph = this.glyphs.get(keyOf(label));
+      if (!glyph) return;
+      at.set(label.x, label.y, 0);
+      const depth = -at.clone().applyMatrix4(camera.matrixWorldInverse).z;
+      if (depth <= 0) return;
+      at.applyMatrix4(projected);
+      if (Math.abs(at.x) > 1.1 || Math.abs(at.y) > 1.1) return;
+      const [width, height] = [glyph.width / this.ratio, glyph.height / this.ratio];
+      const span_px = label.span * pixelsPerUnit(depth);
+      if (span_px < (label.tone === 'title' ? height * 0.9 : Math.min(width * 0.72, 44))) return;
+      const x = (at.x * 0.5 + 0.5) * width_px;
+      const y = (0.5 - at.y * 0.5) * height_px;
+      const [dx, dy] = offsetOf(label.anchor, width, height);
+      candidates.push({ id, left: x + dx, top: y - dy - height, width, height, priority: label.priority });
+    });
+    this.write(placeLabels(candidates).slice(0, MOST_SHOWN), width_px, height_px);
+  }
+
+  dispose(): void {
+    this.texture.dispose();
+    this.mesh.geometry.dispose();
+    this.mesh.material.dispose();
+  }
+
+  private write(ids: readonly number[], width_px: number, height_px: number): void {
+    const { image } = this.texture as { image: HTMLCanvasElement };
+    ids.forEach((id, index) => {
+      const label = this.labels[id]!;
+      const glyph = this.glyphs.get(keyOf(label))!;
+      const [width, height] = [glyph.width / this.ratio, glyph.height / this.ratio];
+      const [dx, dy] = offsetOf(label.anchor, width, height);
+      this.anchors.set([label.x, label.y, 0], index * 3);
+      this.rects.set([dx * this.ratio, dy * this.ratio, glyph.width, glyph.height], index * 4);
+      this.atlas.set(
+        [glyph.x / image.width, glyph.y / image.height, glyph.width / image.width, glyph.height / image.height],
+        index * 4,
+      );
+    });
+    const { geometry } = this.mesh;
+    geometry.instanceCount = ids.length;
+    for (const name of ['iAnchor', 'iRect_px', 'iAtlas']) geometry.getAttribute(name).needsUpdate = true;
+    (this.mesh.material.uniforms.uViewport_px!.value as Vector2).set(width_px * this.ratio, height_px * this.ratio);
+  }
+
+  /** Every text once, in order of priority, until the atlas is full. */
+  private drawAtlas(): HTMLCanvasElement {
+    const canvas = document.createElement('canvas');
+    const context = canvas.getContext('2d')!;
+    let [x, y, rowHeight] = [0, 0, 0];
+    for (const label of this.labels) {
+      const key = keyOf(label);
+      if (this.glyphs.has(key)) continue;
+      context.font = FONTS[label.tone];
+      const width = Math.ceil((context.measureText(label.text).width + 2 * PAD_X) * this.ratio);
+      const height = Math.ceil(HEIGHT_px[label.tone] * this.ratio);
+      if (width > ATLAS_WIDTH * this.ratio) continue;
+      if (x + width > ATLAS_WIDTH * this.ratio) {
+        y += rowHeight + 1;
+        [x, rowHeight] = [0, 0];
+      }
+      if (y + height > MOST_ATLAS_HEIGHT) break;
+      this.glyphs.set(key, { x, y, width, height });
+      x += width + 1;
+      rowHeight = Math.max(rowHeight, height);
+    }
+    canvas.width = ATLAS_WIDTH * this.ratio;
+    canvas.height = Math.max(y + rowHeight, 1);
+    const drawn = new Set<string>();
+    for (const label of this.labels) {
+      const key = keyOf(label);
+      const glyph = this.glyphs.get(key);
+      if (!glyph || drawn.has(key)) continue;
+      drawn.add(key);
+      drawPill(context, label, glyph, this.ratio);
+    }
+    return canvas;
+  }
+}
+
+const keyOf = (label: Label) => `${label.tone} ${label.text}`;
+
+/** From the anchor to the pill's lower left corner, CSS pixels, y up. */
+function offsetOf(anchor: Label['anchor'], width: number, height: number): [number, number] {
+  if (anchor === 'above') return [-width / 2, GAP_px];
+  if (anchor === 'left') return [-width - GAP_px, -height / 2];
+  return [-width / 2, -height / 2];
+}
+
+function drawPill(context: CanvasRenderingContext2D, label: Label, glyph: Glyph, ratio: number): void {
+  const { x, y, width, height } = glyph;
+  context.beginPath();
+  context.roundRect(x, y, width, height, height / 2);
+  context.fillStyle = 'rgba(13, 17, 25, 0.82)';
+  context.fill();
+  context.save();
+  context.translate(x, y);
+  context.scale(ratio, ratio);
+  context.font = FONTS[label.tone];
+  context.textBaseline = 'middle';
+  context.fillStyle = label.tone === 'title' ? '#ffffff' : '#d5deea';
+  context.fillText(label.text, PAD_X, HEIGHT_px[label.tone] / 2 + 0.5);
+  context.restore();
+}

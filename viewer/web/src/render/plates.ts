@@ -1,0 +1,172 @@
+/** All tensors of a run as instanced plates: one draw call, positions set once, scales set per snapshot. */
+
+import {
+  BoxGeometry,
+  GLSL3,
+  InstancedBufferAttribute,
+  InstancedBufferGeometry,
+  IntType,
+  Mesh,
+  ShaderMaterial,
+  Vector3,
+} from 'three';
+import type { Frame, Plan, TensorInfo } from '../data/types';
+import { halfToNumber } from '../data/half';
+import type { Box } from '../layout/boxes';
+import { blockHue, sharedScale, tensorScale } from '../layout/colour';
+import type { ScaleMode } from '../state/model';
+import { PLATE_FRAGMENT, PLATE_VERTEX, PlateFlag, SPLIT_SHIFT } from './shaders';
+import type { SampleTextures } from './textures';
+import type { SceneTheme } from './theme';
+
+const DEPTH = 1.1;
+const STRIP_DEPTH = 0.8;
+
+export interface CellAddress {
+  /** instance number of the plate */
+  plate: number;
+  row: number;
+  column: number;
+}
+
+function flagsOf(box: Box, tensor: TensorInfo): number {
+  let flags = 0;
+  if (tensor.array === 'vectors') flags |= PlateFlag.single;
+  if (box.transposed) flags |= PlateFlag.transposed;
+  if (box.ghost) flags |= PlateFlag.ghost;
+  if (tensor.samples === 0) flags |= PlateFlag.empty;
+  if (box.split) {
+    flags |= box.split.axis === 'rows' ? PlateFlag.splitRows : PlateFlag.splitColumns;
+    flags |= box.split.parts << SPLIT_SHIFT;
+  }
+  return flags;
+}
+
+export class Plates {
+  readonly mesh: Mesh<InstancedBufferGeometry, ShaderMaterial>;
+  private readonly boxes: readonly Box[];
+  private readonly plan: Plan;
+  private readonly scales: Float32Array;
+  private readonly scaleAttribute: InstancedBufferAttribute;
+
+  constructor(boxes: readonly Box[], plan: Plan, textures: SampleTextures, taps: number) {
+    this.boxes = boxes;
+    this.plan = plan;
+    this.scales = new Float32Array(boxes.length);
+    this.scaleAttribute = new InstancedBufferAttribute(this.scales, 1);
+    const geometry = plateGeometry(boxes, plan);
+    geometry.setAttribute('iScale', this.scaleAttribute);
+    const material = new ShaderMaterial({
+      glslVersion: GLSL3,
+      vertexShader: PLATE_VERTEX,
+      fragmentShader: PLATE_FRAGMENT,
+      defines: { MAX_TAPS: taps },
+      uniforms: {
+        uHalf: { value: textures.half },
+        uSingle: { value: textures.single },
+        uSharedScale: { value: 0 },
+        uHasData: { value: false },
+        uBackground: { value: new Vector3() },
+        uHover: { value: new Vector3(-1, -1, -1) },
+        uSelected: { value: -1 },
+      },
+    });
+    this.mesh = new Mesh(geometry, material);
+    this.mesh.frustumCulled = false;
+  }
+
+  /** What one end of a plate's colour bar stands for. */
+  scaleOf(plate: number): number {
+    const shared = this.uniform('uSharedScale').value as number;
+    return shared > 0 ? shared : this.scales[plate]!;
+  }
+
+  /** Scales of a new snapshot; null means that there is no picture to show. */
+  show(frame: Frame | null, statistics: readonly string[], mode: ScaleMode): void {
+    this.uniform('uHasData').value = frame !== null;
+    if (!frame) return;
+    const rms = statistics.indexOf('rms');
+    const absmax = statistics.indexOf('absmax');
+    this.boxes.forEach((box, index) => {
+      const tensor = this.plan.tensors[box.tensor]!;
+      const table = frame.statistics;
+      const known = table !== null && rms >= 0 && absmax >= 0;
+      const row = box.tensor * statistics.length;
+      this.scales[index] = known
+        ? tensorScale(table[row + rms]!, table[row + absmax]!)
+        : sampleScale(frame, tensor);
+    });
+    this.scaleAttribute.needsUpdate = true;
+    this.uniform('uSharedScale').value = mode === 'shared' ? sharedScale([...this.scales]) : 0;
+  }
+
+  /** False if this cell was highlighted already. */
+  highlight(cell: CellAddress | null): boolean {
+    const value = this.uniform('uHover').value as Vector3;
+    const before = value.clone();
+    value.set(cell?.plate ?? -1, cell?.row ?? -1, cell?.column ?? -1);
+    return !value.equals(before);
+  }
+
+  select(plate: number): void {
+    this.uniform('uSelected').value = plate;
+  }
+
+  paint(theme: SceneTheme): void {
+    (this.uniform('uBackground').value as Vector3).set(...theme.background);
+  }
+
+  dispose(): void {
+    this.mesh.geometry.dispose();
+    this.mesh.material.dispose();
+  }
+
+  private uniform(name: string): { value: unknown } {
+    return this.mesh.material.uniforms[name]!;
+  }
+}
+
+function plateGeometry(boxes: readonly Box[], plan: Plan): InstancedBufferGeometry {
+  const geometry = new InstancedBufferGeometry();
+  const cube = new BoxGeometry(1, 1, 1);
+  geometry.index = cube.index;
+  geometry.setAttribute('position', cube.getAttribute('position'));
+  geometry.setAttribute('normal', cube.getAttribute('normal'));
+  geometry.instanceCount = boxes.length;
+  const centres = new Float32Array(boxes.length * 2);
+  const sizes = new Float32Array(boxes.length * 3);
+  const sources = new Uint32Array(boxes.length * 4);
+  const hues = new Float32Array(boxes.length * 3);
+  boxes.forEach((box, index) => {
+    const tensor = plan.tensors[box.tensor]!;
+    const strip = Math.min(box.width, box.height) < 1.5;
+    centres.set([box.x, box.y], index * 2);
+    sizes.set([box.width, box.height, strip ? STRIP_DEPTH : DEPTH], index * 3);
+    const [rows, columns] = tensor.grid;
+    sources.set([tensor.offset, Math.max(rows, 1), Math.max(columns, 1), flagsOf(box, tensor)], index * 4);
+    hues.set(blockHue(box.block), index * 3);
+  });
+  geometry.setAttribute('iCentre', new InstancedBufferAttribute(centres, 2));
+  geometry.setAttribute('iSize', new InstancedBufferAttribute(sizes, 3));
+  const source = new InstancedBufferAttribute(sources, 4);
+  source.gpuType = IntType;
+  geometry.setAttribute('iSource', source);
+  geometry.setAttribute('iHue', new InstancedBufferAttribute(hues, 3));
+  return geometry;
+}
+
+/** Where a run keeps no statistics, the samples themselves give the scale. */
+function sampleScale(frame: Frame, tensor: TensorInfo): number {
+  const { values, vectors } = frame;
+  let sum = 0;
+  let count = 0;
+  let absmax = 0;
+  for (let index = tensor.offset; index < tensor.offset + tensor.samples; index += 1) {
+    const value = tensor.array === 'vectors' ? vectors?.[index] : values && halfToNumber(values[index]!);
+    if (typeof value !== 'number' || !Number.isFinite(value)) continue;
+    sum += value * value;
+    count += 1;
+    absmax = Math.max(absmax, Math.abs(value));
+  }
+  return count > 0 ? tensorScale(Math.sqrt(sum / count), absmax) : 0;
+}

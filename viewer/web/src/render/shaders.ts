@@ -1,0 +1,273 @@
+/** GLSL of the scene. The colour maths is the twin of layout/colour.ts, built from the same constants. */
+
+import {
+  GAMMA,
+  NAN_COLOUR,
+  NEGATIVE,
+  NEGATIVE_INFINITY_COLOUR,
+  POSITIVE_INFINITY_COLOUR,
+  ZERO_GREY,
+  type Rgb,
+} from '../layout/colour';
+
+/** Texels in a row of the sample textures, and rows in a layer: both are guaranteed by WebGL2. */
+export const TEXTURE_SIDE = 2048;
+
+/** Bits of the fourth component of a plate's source. */
+export const PlateFlag = { single: 1, transposed: 2, ghost: 4, empty: 8, splitRows: 16, splitColumns: 32 } as const;
+export const SPLIT_SHIFT = 8;
+
+const number = (value: number) => (Number.isInteger(value) ? `${value}.0` : String(value));
+const vector = (colour: Rgb) => `vec3(${colour.map(number).join(', ')})`;
+
+export const COLOUR_GLSL = /* glsl */ `
+vec3 valueColour(float value, float scale, vec3 hue) {
+  float share = scale > 0.0 ? min(abs(value) / scale, 1.0) : 0.0;
+  return mix(${vector(ZERO_GREY)}, value < 0.0 ? ${vector(NEGATIVE)} : hue, pow(share, ${number(GAMMA)}));
+}
+
+// WebGL promises no NaN, so NaN and inf are told by their bits and never become floats.
+vec3 halfColour(uint bits, float scale, vec3 hue) {
+  if ((bits & 0x7c00u) == 0x7c00u) {
+    if ((bits & 0x03ffu) != 0u) return ${vector(NAN_COLOUR)};
+    return (bits & 0x8000u) == 0u ? ${vector(POSITIVE_INFINITY_COLOUR)} : ${vector(NEGATIVE_INFINITY_COLOUR)};
+  }
+  return valueColour(unpackHalf2x16(bits).x, scale, hue);
+}
+
+vec3 singleColour(uint bits, float scale, vec3 hue) {
+  if ((bits & 0x7f800000u) == 0x7f800000u) {
+    if ((bits & 0x007fffffu) != 0u) return ${vector(NAN_COLOUR)};
+    return (bits & 0x80000000u) == 0u ? ${vector(POSITIVE_INFINITY_COLOUR)} : ${vector(NEGATIVE_INFINITY_COLOUR)};
+  }
+  return valueColour(uintBitsToFloat(bits), scale, hue);
+}
+`;
+
+export const PLATE_VERTEX = /* glsl */ `
+in vec2 iCentre;
+in vec3 iSize;
+in uvec4 iSource;
+in vec3 iHue;
+in float iScale;
+out vec2 vUv;
+flat out vec2 vNormalXy;
+flat out uvec4 vSource;
+flat out vec3 vHue;
+flat out float vScale;
+flat out int vInstance;
+
+void main() {
+  vUv = vec2(position.x + 0.5, 0.5 - position.y);
+  vNormalXy = normal.z > 0.5 ? vec2(0.0) : normal.xy + vec2(0.0, normal.z);
+  vSource = iSource;
+  vHue = iHue;
+  vScale = iScale;
+  vInstance = gl_InstanceID;
+  vec3 world = vec3(iCentre + position.xy * iSize.xy, (position.z - 0.5) * iSize.z);
+  gl_Position = projectionMatrix * viewMatrix * vec4(world, 1.0);
+}
+`;
+
+/** MAX_TAPS is defined by the material: samples per axis that one far pixel averages. */
+export const PLATE_FRAGMENT = /* glsl */ `
+precision highp float;
+precision highp int;
+precision highp usampler2DArray;
+
+uniform usampler2DArray uHalf;
+uniform usampler2DArray uSingle;
+uniform float uSharedScale;
+uniform bool uHasData;
+uniform vec3 uBackground;
+uniform ivec3 uHover;
+uniform int uSelected;
+in vec2 vUv;
+flat in vec2 vNormalXy;
+flat in uvec4 vSource;
+flat in vec3 vHue;
+flat in float vScale;
+flat in int vInstance;
+out vec4 outColour;
+
+${COLOUR_GLSL}
+
+ivec3 texelOf(uint index) {
+  return ivec3(int(index & 2047u), int((index >> 11u) & 2047u), int(index >> 22u));
+}
+
+vec3 cellColour(vec2 cell, float scale) {
+  uint row = min(uint(max(cell.x, 0.0)), vSource.y - 1u);
+  uint column = min(uint(max(cell.y, 0.0)), vSource.z - 1u);
+  ivec3 texel = texelOf(vSource.x + row * vSource.z + column);
+  if ((vSource.w & 1u) != 0u) return singleColour(texelFetch(uSingle, texel, 0).r, scale, vHue);
+  return halfColour(texelFetch(uHalf, texel, 0).r, scale, vHue);
+}
+
+// The mean colour of what lies under one pixel, so that far plates don't sparkle.
+vec3 footprintColour(vec2 cell, vec2 footprint, float scale) {
+  int taps = int(clamp(ceil(max(footprint.x, footprint.y)), 1.0, float(MAX_TAPS)));
+  vec3 sum = vec3(0.0);
+  for (int i = 0; i < taps; i += 1) {
+    for (int j = 0; j < taps; j += 1) {
+      vec2 offset = (vec2(float(i), float(j)) + 0.5) / float(taps) - 0.5;
+      sum += cellColour(cell + offset * footprint, scale);
+    }
+  }
+  return sum / float(taps * taps);
+}
+
+float lineAt(vec2 cell, vec2 footprint) {
+  vec2 distance_px = abs(fract(cell - 0.5) - 0.5) / footprint;
+  return 1.0 - smoothstep(0.4, 1.0, min(distance_px.x, distance_px.y));
+}
+
+float hatch() {
+  return step(0.5, fract((gl_FragCoord.x + gl_FragCoord.y) / 9.0));
+}
+
+void main() {
+  uint flags = vSource.w;
+  if (vNormalXy != vec2(0.0)) {
+    float light = 0.34 + 0.16 * vNormalXy.y + 0.06 * vNormalXy.x;
+    outColour = vec4(mix(uBackground, vHue, light), 1.0);
+    return;
+  }
+  vec2 grid = vec2(vSource.yz);
+  vec2 cell = (flags & ${PlateFlag.transposed}u) != 0u ? vUv.xy * grid : vUv.yx * grid;
+  vec2 footprint = max(fwidth(cell), vec2(1e-6));
+  vec2 edge_px = min(vUv, 1.0 - vUv) / max(fwidth(vUv), vec2(1e-6));
+  float border = 1.0 - smoothstep(0.6, 1.5, min(edge_px.x, edge_px.y));
+  vec3 colour;
+  if ((flags & ${PlateFlag.ghost | PlateFlag.empty}u) != 0u || !uHasData) {
+    float strength = (flags & ${PlateFlag.ghost}u) != 0u ? 0.24 : 0.12;
+    colour = mix(uBackground, vHue, 0.06 + strength * hatch());
+  } else {
+    float scale = uSharedScale > 0.0 ? uSharedScale : vScale;
+    colour = footprintColour(cell, footprint, scale);
+    float size_px = 1.0 / max(footprint.x, footprint.y);
+    colour *= 1.0 - 0.30 * lineAt(cell, footprint) * smoothstep(5.0, 14.0, size_px);
+    colour *= 1.0 - 0.35 * lineAt(cell / 16.0, footprint / 16.0) * smoothstep(1.6, 5.0, size_px);
+    uint parts = flags >> ${SPLIT_SHIFT}u;
+    if (parts > 1u) {
+      bool rows = (flags & ${PlateFlag.splitRows}u) != 0u;
+      float along = rows ? cell.x / grid.x : cell.y / grid.y;
+      float width = rows ? footprint.x / grid.x : footprint.y / grid.y;
+      float inside = abs(fract(along * float(parts) + 0.5) - 0.5) / (width * float(parts));
+      bool inner = along * float(parts) > 0.5 && along * float(parts) < float(parts) - 0.5;
+      if (inner) colour = mix(colour, uBackground, 1.0 - smoothstep(0.8, 1.8, inside));
+    }
+    if (vInstance == uHover.x) {
+      ivec2 at = ivec2(floor(cell));
+      bool row = at.x == uHover.y;
+      bool column = at.y == uHover.z;
+      if (row && column) {
+        colour = mix(colour, vec3(1.0), lineAt(cell, footprint) * 0.9);
+      } else if (row || column) {
+        colour = mix(colour, vec3(1.0), 0.16);
+      }
+    }
+  }
+  vec3 rim = mix(uBackground, vHue, 0.85);
+  if (vInstance == uHover.x || vInstance == uSelected) {
+    border = 1.0 - smoothstep(1.6, 2.6, min(edge_px.x, edge_px.y));
+    rim = mix(vHue, vec3(1.0), 0.6);
+  }
+  outColour = vec4(mix(colour, rim, border), 1.0);
+}
+`;
+
+export const LINE_VERTEX = /* glsl */ `
+in vec4 aColour;
+out vec4 vColour;
+
+void main() {
+  vColour = aColour;
+  gl_Position = projectionMatrix * viewMatrix * vec4(position, 1.0);
+}
+`;
+
+export const LINE_FRAGMENT = /* glsl */ `
+precision highp float;
+uniform vec3 uBackground;
+uniform float uInk;
+in vec4 vColour;
+out vec4 outColour;
+
+void main() {
+  outColour = vec4(mix(vColour.rgb, vec3(0.0), uInk), vColour.a);
+}
+`;
+
+export const LABEL_VERTEX = /* glsl */ `
+uniform vec2 uViewport_px;
+in vec3 iAnchor;
+in vec4 iRect_px;
+in vec4 iAtlas;
+out vec2 vAtlas;
+
+void main() {
+  vec4 clip = projectionMatrix * viewMatrix * vec4(iAnchor, 1.0);
+  // Whole pixels keep the letters sharp.
+  vec2 anchor_px = (clip.xy / clip.w * 0.5 + 0.5) * uViewport_px;
+  vec2 corner_px = floor(anchor_px + iRect_px.xy + 0.5) + (position.xy + 0.5) * iRect_px.zw;
+  gl_Position = vec4(corner_px / uViewport_px * 2.0 - 1.0, 0.0, 1.0);
+  vAtlas = iAtlas.xy + vec2(position.x + 0.5, 0.5 - position.y) * iAtlas.zw;
+}
+`;
+
+export const LABEL_FRAGMENT = /* glsl */ `
+precision highp float;
+uniform sampler2D uAtlas;
+in vec2 vAtlas;
+out vec4 outColour;
+
+void main() {
+  outColour = texture(uAtlas, vAtlas);
+}
+`;
+
+export const POINT_VERTEX = /* glsl */ `
+uniform float uMix;
+uniform float uExtent;
+uniform vec3 uCentre;
+uniform float uHalfSize;
+uniform vec2 uRange;
+uniform float uSize_px;
+uniform float uReach;
+in vec3 aFrom;
+in float aMagnitude;
+out float vShare;
+
+void main() {
+  vec3 place = mix(aFrom, position, uMix) / uExtent;
+  vec4 view = viewMatrix * vec4(uCentre + place * uHalfSize, 1.0);
+  gl_Position = projectionMatrix * view;
+  gl_PointSize = clamp(uSize_px * uReach / max(-view.z, 1.0), 1.5, uSize_px * 4.0);
+  vShare = (aMagnitude - uRange.x) / max(uRange.y - uRange.x, 1e-20);
+}
+`;
+
+export function pointFragment(stops: readonly Rgb[]): string {
+  const steps = stops
+    .slice(1)
+    .map((stop, index) => `colour = mix(colour, ${vector(stop)}, clamp(t - ${number(index)}, 0.0, 1.0));`)
+    .join('\n  ');
+  return /* glsl */ `
+precision highp float;
+uniform float uInk;
+in float vShare;
+out vec4 outColour;
+
+void main() {
+  vec2 from = gl_PointCoord - 0.5;
+  float reach = dot(from, from);
+  if (reach > 0.25) discard;
+  float t = clamp(vShare, 0.0, 1.0) * ${number(stops.length - 1)};
+  vec3 colour = ${vector(stops[0]!)};
+  ${steps}
+  float rim = smoothstep(0.12, 0.25, reach);
+  outColour = vec4(colour * (1.0 - uInk) * (1.0 - 0.45 * rim), 1.0);
+}
+`;
+}

@@ -1,0 +1,220 @@
+/** The one renderer: up to two views side by side, one camera, drawn only when something changed. */
+
+import { Color, LinearSRGBColorSpace, WebGLRenderer } from 'three';
+import type { Rect } from '../layout/boxes';
+import type { Theme } from '../state/model';
+import { Rig } from './rig';
+import { SCENE_THEMES } from './theme';
+import type { View } from './view';
+
+export interface Drawn {
+  iteration: number;
+  performance_ms: number;
+  date_ms: number;
+}
+
+export interface StageCounters {
+  framesDrawn: number;
+  drawCalls: number;
+  gpuTextureBytes: number;
+  drawn: Record<string, Drawn>;
+}
+
+export interface Pixels {
+  width: number;
+  height: number;
+  /** RGBA, rows from the bottom up */
+  data: Uint8Array;
+}
+
+/** A software renderer pays for every pixel; while the camera moves it draws fewer. */
+const SOFTWARE_MOVING_RATIO = 0.7;
+const SETTLE_ms = 160;
+
+/** The renderer could not be made: no WebGL2. */
+export class NoWebGLError extends Error {}
+
+export class Stage {
+  readonly rig = new Rig();
+  readonly canvas: HTMLCanvasElement;
+  readonly software: boolean;
+  private readonly renderer: WebGLRenderer;
+  private readonly afterDraw = new Set<() => void>();
+  private views: View[] = [];
+  private handle: number | null = null;
+  private settleTimer: ReturnType<typeof setTimeout> | null = null;
+  private moving = false;
+  private background = new Color();
+  private size = { width: 1, height: 1 };
+  private framesDrawn = 0;
+  private drawCalls = 0;
+  private readonly drawn: Record<string, Drawn> = {};
+
+  /** `lost` is told when the graphics context goes, and when it is back. */
+  constructor(canvas: HTMLCanvasElement, theme: Theme, lost: (isLost: boolean) => void) {
+    this.canvas = canvas;
+    const probe = document.createElement('canvas').getContext('webgl2');
+    if (!probe) throw new NoWebGLError('This browser offers no WebGL2.');
+    this.software = isSoftware(probe);
+    probe.getExtension('WEBGL_lose_context')?.loseContext();
+    this.renderer = new WebGLRenderer({ canvas, antialias: !this.software, powerPreference: 'high-performance' });
+    this.renderer.outputColorSpace = LinearSRGBColorSpace;
+    this.renderer.autoClear = false;
+    this.renderer.info.autoReset = false;
+    this.paint(theme);
+    canvas.addEventListener('webglcontextlost', (event) => {
+      event.preventDefault();
+      lost(true);
+    });
+    canvas.addEventListener('webglcontextrestored', () => {
+      lost(false);
+      this.invalidate();
+    });
+  }
+
+  /** Device pixels per CSS pixel at rest. */
+  get ratio(): number {
+    return this.software ? 1 : Math.min(globalThis.devicePixelRatio || 1, 2);
+  }
+
+  get viewCount(): number {
+    return Math.max(this.views.length, 1);
+  }
+
+  get viewSize(): { width: number; height: number } {
+    return { width: this.size.width / this.viewCount, height: this.size.height };
+  }
+
+  get aspect(): number {
+    const { width, height } = this.viewSize;
+    return width / Math.max(height, 1);
+  }
+
+  get counters(): StageCounters {
+    return {
+      framesDrawn: this.framesDrawn,
+      drawCalls: this.drawCalls,
+      gpuTextureBytes: this.views.reduce((sum, view) => sum + view.gpuBytes, 0),
+      drawn: { ...this.drawn },
+    };
+  }
+
+  setViews(views: readonly View[]): void {
+    this.views = [...views];
+    this.invalidate();
+  }
+
+  shows(view: View): boolean {
+    return this.views.includes(view);
+  }
+
+  resize(width: number, height: number): void {
+    if (width < 1 || height < 1) return;
+    this.size = { width, height };
+    this.applySize();
+    this.invalidate();
+  }
+
+  paint(theme: Theme): void {
+    const scene = SCENE_THEMES[theme];
+    this.background.setRGB(...scene.background, LinearSRGBColorSpace);
+    for (const view of this.views) view.paint(scene);
+    this.invalidate();
+  }
+
+  /** Draws with the next animation frame, once, however often it is called. */
+  invalidate(): void {
+    this.handle ??= requestAnimationFrame(() => {
+      this.handle = null;
+      this.draw();
+    });
+  }
+
+  /** The camera moved: draw, coarser where the renderer is slow, and finely once it rests. */
+  moved(): void {
+    if (this.software && !this.moving) {
+      this.moving = true;
+      this.applySize();
+    }
+    if (this.settleTimer !== null) clearTimeout(this.settleTimer);
+    this.settleTimer = this.software ? setTimeout(() => this.settle(), SETTLE_ms) : null;
+    this.invalidate();
+  }
+
+  fly(rect: Rect, depth: number, angles: 'home' | 'fly', jump: boolean): void {
+    const pose = this.rig.fit(rect, this.aspect, depth, angles);
+    if (jump) this.rig.jump(pose);
+    else this.rig.glideTo(pose, performance.now());
+    this.moved();
+  }
+
+  /** Calls back after the next draw. */
+  whenDrawn(callback: () => void): void {
+    this.afterDraw.add(callback);
+    this.invalidate();
+  }
+
+  /** Draws now and reads the pixels in the same task, while they are still there. */
+  readPixels(): Pixels {
+    this.draw();
+    const gl = this.renderer.getContext();
+    const { drawingBufferWidth: width, drawingBufferHeight: height } = gl;
+    const data = new Uint8Array(width * height * 4);
+    gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);
+    return { width, height, data };
+  }
+
+  private settle(): void {
+    this.settleTimer = null;
+    this.moving = false;
+    this.applySize();
+    this.invalidate();
+  }
+
+  private applySize(): void {
+    this.renderer.setPixelRatio(this.moving ? this.ratio * SOFTWARE_MOVING_RATIO : this.ratio);
+    this.renderer.setSize(this.size.width, this.size.height, false);
+  }
+
+  private draw(): void {
+    const now_ms = performance.now();
+    const isMoving = this.rig.advance(now_ms);
+    let isGliding = false;
+    const { renderer, rig } = this;
+    if (renderer.getContext().isContextLost()) return;
+    renderer.info.reset();
+    renderer.setScissorTest(false);
+    renderer.setClearColor(this.background, 1);
+    renderer.clear();
+    const { width, height } = this.viewSize;
+    rig.apply(this.aspect);
+    this.views.forEach((view, index) => {
+      isGliding = (view.cloud?.advance(now_ms) ?? false) || isGliding;
+      renderer.setViewport(index * width, 0, width, height);
+      renderer.setScissor(index * width, 0, width, height);
+      renderer.setScissorTest(true);
+      view.placeLabels(rig.camera, width, height);
+      renderer.render(view.scene, rig.camera);
+      if (view.frame) this.note(view);
+    });
+    this.framesDrawn += 1;
+    this.drawCalls = renderer.info.render.calls;
+    const callbacks = [...this.afterDraw];
+    this.afterDraw.clear();
+    for (const callback of callbacks) callback();
+    if (isMoving) this.moved();
+    else if (isGliding) this.invalidate();
+  }
+
+  private note(view: View): void {
+    const iteration = view.frame!.iteration;
+    if (this.drawn[view.run]?.iteration === iteration) return;
+    this.drawn[view.run] = { iteration, performance_ms: performance.now(), date_ms: Date.now() };
+  }
+}
+
+function isSoftware(gl: WebGL2RenderingContext): boolean {
+  const info = gl.getExtension('WEBGL_debug_renderer_info');
+  const name = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}

@@ -1,0 +1,17 @@
+/** Colours of the scene that depend on the theme; the page's own are in styles.css. */
+
+import type { Rgb } from '../layout/colour';
+import type { Theme } from '../state/model';
+
+export interface SceneTheme {
+  background: Rgb;
+  /** How far lines are darkened toward black, to be seen on a light ground. */
+  ink: number;
+  spine: Rgb;
+  frame: Rgb;
+}
+
+export const SCENE_THEMES: Record<Theme, SceneTheme> = {
+  dark: { background: [0.043, 0.055, 0.078], ink: 0, spine: [0.42, 0.5, 0.62], frame: [0.34, 0.4, 0.5] },
+  light: { background: [0.957, 0.965, 0.976], ink: 0.32, spine: [0.42, 0.5, 0.62], frame: [0.55, 0.6, 0.68] },
+};

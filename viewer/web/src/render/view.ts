@@ -1,0 +1,135 @@
+/** One run's scene: made for a plan and a layout, then only fed with snapshots. */
+
+import { Scene, Vector3, type PerspectiveCamera } from 'three';
+import type { Frame, Plan } from '../data/types';
+import { layoutModel } from '../layout/architecture';
+import type { Layout, Rect } from '../layout/boxes';
+import type { ScaleMode } from '../state/model';
+import { Cloud } from './cloud';
+import { Labels } from './labels';
+import { Lines } from './lines';
+import { Plates, type CellAddress } from './plates';
+import { SampleTextures } from './textures';
+import type { SceneTheme } from './theme';
+
+export interface ViewOptions {
+  aspect: number;
+  /** A cloud is expected in the frames. */
+  cloud: boolean;
+  software: boolean;
+  /** device pixels per CSS pixel */
+  ratio: number;
+  theme: SceneTheme;
+}
+
+/** SwiftShader draws 10,000 points at an acceptable rate, a GPU far more. */
+const MOST_POINTS = { software: 10_000, hardware: 250_000 };
+/** Samples per axis that a far pixel averages. */
+const TAPS = { software: 2, hardware: 4 };
+
+export class View {
+  readonly run: string;
+  readonly plan: Plan;
+  readonly layout: Layout;
+  readonly plates: Plates;
+  readonly cloud: Cloud | null;
+  readonly scene = new Scene();
+  private readonly textures: SampleTextures;
+  private readonly lines: Lines;
+  private readonly labels: Labels;
+  /** The snapshot on screen, null where there is none to show. */
+  frame: Frame | null = null;
+
+  constructor(run: string, plan: Plan, options: ViewOptions) {
+    this.run = run;
+    this.plan = plan;
+    this.layout = layoutModel(plan.tensors, { aspect: options.aspect, cloud: options.cloud });
+    this.textures = new SampleTextures(plan.values, plan.vectors);
+    const kind = options.software ? 'software' : 'hardware';
+    this.plates = new Plates(this.layout.boxes, plan, this.textures, TAPS[kind]);
+    this.lines = new Lines(this.layout.lines, options.theme);
+    this.labels = new Labels(this.layout.labels, options.ratio);
+    this.scene.add(this.plates.mesh, this.lines.mesh, this.labels.mesh);
+    this.cloud = this.layout.cloud ? new Cloud(this.layout.cloud, MOST_POINTS[kind], options.ratio) : null;
+    if (this.cloud) this.scene.add(this.cloud.points, this.cloud.frame);
+    this.paint(options.theme);
+  }
+
+  get gpuBytes(): number {
+    return this.textures.bytes + this.labels.bytes + (this.cloud?.bytes ?? 0);
+  }
+
+  /** Everything of one snapshot at once; null takes the old picture away. */
+  show(frame: Frame | null, statistics: readonly string[], mode: ScaleMode, now_ms: number, mayGlide: boolean): void {
+    this.frame = frame;
+    if (frame) this.textures.fill(frame.values, frame.vectors);
+    this.plates.show(frame, statistics, mode);
+    this.cloud?.show(frame?.embedding ?? null, now_ms, mayGlide);
+  }
+
+  paint(theme: SceneTheme): void {
+    this.plates.paint(theme);
+    this.lines.paint(theme);
+    this.cloud?.paint(theme);
+  }
+
+  placeLabels(camera: PerspectiveCamera, width_px: number, height_px: number): void {
+    this.labels.place(camera, width_px, height_px);
+  }
+
+  /** False if nothing changed by it. */
+  highlight(cell: CellAddress | null): boolean {
+    return this.plates.highlight(cell);
+  }
+
+  plateOf(tensor: number): number {
+    return this.layout.boxes.findIndex((box) => box.tensor === tensor);
+  }
+
+  select(tensor: number | null): void {
+    this.plates.select(tensor === null ? -1 : this.plateOf(tensor));
+  }
+
+  /** The part of the picture that a tensor or its neighbours take, to fly to. */
+  rectOf(tensor: number): Rect | null {
+    const box = this.layout.boxes[this.plateOf(tensor)];
+    if (!box) return null;
+    const margin = Math.max(box.width, box.height) * 0.15 + 0.5;
+    return {
+      left: box.x - box.width / 2 - margin,
+      right: box.x + box.width / 2 + margin,
+      bottom: box.y - box.height / 2 - margin,
+      top: box.y + box.height / 2 + margin,
+    };
+  }
+
+  /** Corners of a plate's front on screen, CSS pixels from the view's top left. */
+  screenRectOf(
+    tensor: number,
+    camera: PerspectiveCamera,
+    size: { width: number; height: number },
+  ): { left: number; top: number; width: number; height: number } | null {
+    const box = this.layout.boxes[this.plateOf(tensor)];
+    if (!box) return null;
+    const matrix = camera.projectionMatrix.clone().multiply(camera.matrixWorldInverse);
+    const xs: number[] = [];
+    const ys: number[] = [];
+    for (const sx of [-0.5, 0.5]) {
+      for (const sy of [-0.5, 0.5]) {
+        const at = new Vector3(box.x + sx * box.width, box.y + sy * box.height, 0).applyMatrix4(matrix);
+        xs.push((at.x * 0.5 + 0.5) * size.width);
+        ys.push((0.5 - at.y * 0.5) * size.height);
+      }
+    }
+    const [left, top] = [Math.min(...xs), Math.min(...ys)];
+    return { left, top, width: Math.max(...xs) - left, height: Math.max(...ys) - top };
+  }
+
+  dispose(): void {
+    this.plates.dispose();
+    this.lines.dispose();
+    this.labels.dispose();
+    this.cloud?.dispose();
+    this.textures.dispose();
+  }
+}

@@ -1,0 +1,158 @@
+/** The page's head: wordmark, the runs with their state, tabs, theme and help. */
+
+import type { RunSummary } from '../data/types';
+import { RUN_COLOURS } from '../layout/colour';
+import type { State } from '../state/model';
+import type { Store } from '../state/store';
+import { button, h, icon, ICONS, setText } from './dom';
+import { age } from './format';
+
+export interface HeaderActions {
+  select(runs: string[]): void;
+  retry(): void;
+}
+
+export class Header {
+  readonly element: HTMLElement;
+  private readonly store: Store;
+  private readonly actions: HeaderActions;
+  private readonly runs = h('div', { class: 'runs' });
+  private readonly picker = h('div', { class: 'picker', hidden: true, 'data-test': 'run-picker' });
+  private readonly tabs: Record<'loss' | 'model', HTMLButtonElement>;
+  private readonly themeButton: HTMLButtonElement;
+
+  constructor(store: Store, actions: HeaderActions) {
+    this.store = store;
+    this.actions = actions;
+    const tab = (id: 'loss' | 'model', text: string, key: string) =>
+      button(`tab-${id}`, `${text} (key ${key})`, text, () => store.dispatch({ type: 'tab', tab: id }), {
+        role: 'tab',
+        'aria-controls': `panel-${id}`,
+        class: 'tab',
+      });
+    this.tabs = { loss: tab('loss', 'Training loss', '1'), model: tab('model', 'Model parameters', '2') };
+    this.themeButton = button('theme', 'Switch between dark and light', '', () => this.switchTheme(), {
+      class: 'round',
+    });
+    const help = button('help', 'Keys and help (key ?)', icon(ICONS.help), () => this.openHelp(), { class: 'round' });
+    this.element = h(
+      'header',
+      { class: 'head' },
+      h('div', { class: 'wordmark' }, h('span', { class: 'glyph', 'aria-hidden': 'true' }), h('span', {}, 'paramviz')),
+      this.runs,
+      h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'What to look at' }, this.tabs.loss, this.tabs.model),
+      h('div', { class: 'head-tools' }, this.themeButton, help),
+      this.picker,
+    );
+    store.subscribe((state, previous) => {
+      const { runs, offered, selected, connection } = state;
+      const same = runs === previous.runs && offered === previous.offered;
+      if (!same || selected !== previous.selected || connection !== previous.connection) this.showRuns(state);
+      if (state.tab !== previous.tab) this.showTab(state);
+      if (state.theme !== previous.theme) this.showTheme(state);
+    });
+    this.showTab(store.state);
+    this.showTheme(store.state);
+    setInterval(() => this.showAges(store.state), 1000);
+    document.addEventListener('pointerdown', (event) => {
+      if (!this.element.contains(event.target as Node)) this.picker.hidden = true;
+    });
+  }
+
+  private switchTheme(): void {
+    this.store.dispatch({ type: 'theme', theme: this.store.state.theme === 'dark' ? 'light' : 'dark' });
+  }
+
+  private openHelp(): void {
+    this.store.dispatch({ type: 'help', open: !this.store.state.helpOpen });
+  }
+
+  private showTab(state: State): void {
+    for (const [id, element] of Object.entries(this.tabs)) {
+      element.setAttribute('aria-selected', String(id === state.tab));
+    }
+  }
+
+  private showTheme(state: State): void {
+    this.themeButton.replaceChildren(icon(state.theme === 'dark' ? ICONS.sun : ICONS.moon));
+  }
+
+  private showRuns(state: State): void {
+    const chips = state.selected.map((id, index) => this.chip(state, id, index));
+    const more =
+      state.offered.length > state.selected.length && state.offered.length > 1
+        ? button('open-picker', 'Choose up to two runs', `${state.offered.length} runs`, () => this.openPicker(), {
+            class: 'quiet',
+            'aria-haspopup': 'true',
+          })
+        : null;
+    this.runs.replaceChildren(...chips, ...(more ? [more] : []));
+    this.showAges(state);
+  }
+
+  private chip(state: State, id: string, index: number): HTMLElement {
+    const run = state.runs[id];
+    const key = h('span', { class: 'run-key', 'aria-hidden': 'true' });
+    key.style.background = RUN_COLOURS[index]!;
+    const status = run?.status ?? 'opening';
+    const lost = state.connection === 'lost';
+    const pill = h('span', { class: `pill ${lost ? 'lost' : status}`, 'data-test': `status-${index}` });
+    pill.append(h('span', { class: 'dot', 'aria-hidden': 'true' }), lost ? 'connection lost' : status);
+    return h(
+      'div',
+      { class: 'run', 'data-test': `run-${index}`, 'data-run': id },
+      state.selected.length > 1 ? key : null,
+      h('span', { class: 'run-name', title: describe(state, id) }, run?.info.name ?? id),
+      pill,
+      h('span', { class: 'run-age', 'data-age': id }),
+    );
+  }
+
+  private showAges(state: State): void {
+    for (const element of this.runs.querySelectorAll('[data-age]')) {
+      const run = state.runs[element.getAttribute('data-age')!];
+      if (run) setText(element, age(Date.now() / 1000 - run.alive_unix_s));
+    }
+  }
+
+  private openPicker(): void {
+    this.picker.hidden = !this.picker.hidden;
+    if (this.picker.hidden) return;
+    const { offered, selected } = this.store.state;
+    this.picker.replaceChildren(
+      h('p', { class: 'hint' }, 'Up to two runs at once'),
+      ...offered.map((run) => this.choice(run, selected)),
+    );
+    this.picker.querySelector('input')?.focus();
+  }
+
+  private choice(run: RunSummary, selected: readonly string[]): HTMLElement {
+    const box = h('input', {
+      type: 'checkbox',
+      checked: selected.includes(run.id),
+      disabled: run.error !== null,
+      'data-test': `pick-${run.id}`,
+    });
+    box.addEventListener('change', () => this.pick(run.id, box.checked));
+    const facts = run.error ?? `${run.status ?? ''}, ${run.snapshots ?? 0} snapshots`;
+    return h('label', { class: run.error ? 'choice broken' : 'choice' }, box, run.name, h('small', {}, facts));
+  }
+
+  /** A third run takes the place of the second. */
+  private pick(id: string, wanted: boolean): void {
+    const others = this.store.state.selected.filter((run) => run !== id);
+    const next = wanted ? [...others.slice(0, 1), id] : others;
+    if (next.length > 0) this.actions.select(next);
+    this.picker.hidden = true;
+  }
+}
+
+function describe(state: State, id: string): string {
+  const run = state.runs[id];
+  if (!run) return id;
+  const { description, name } = run.info;
+  const parameters = Number(description.parameters);
+  const parts = [name, description.model ? String(description.model) : ''];
+  if (Number.isFinite(parameters)) parts.push(`${parameters.toLocaleString('en-GB')} parameters`);
+  return parts.filter(Boolean).join(' · ');
+}

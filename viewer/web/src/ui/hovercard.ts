@@ -1,0 +1,119 @@
+/** What is under the pointer, in a card beside it. */
+
+import { halfToNumber } from '../data/half';
+import type { Frame, TensorInfo } from '../data/types';
+import { matrixShape } from '../layout/boxes';
+import { blockHue, toCss } from '../layout/colour';
+import { rowOf, sampleText, statisticText, words } from './details';
+import { h } from './dom';
+import { exact, indices, number, shape } from './format';
+
+const STATISTICS = ['mean', 'std', 'rms', 'absmax', 'sparsity', 'update_ratio'];
+const GAP_px = 18;
+
+export interface CellFacts {
+  tensor: TensorInfo;
+  frame: Frame | null;
+  statistics: readonly string[];
+  /** place in the grid of samples */
+  row: number;
+  column: number;
+  /** flat index in the whole tensor; null while the positions are on their way */
+  position: number | null;
+}
+
+export interface TokenFacts {
+  /** index in the vocabulary */
+  token: number;
+  text: string | null;
+  magnitude: number;
+  coordinates: [number, number, number];
+  neighbours: string[];
+}
+
+export class HoverCard {
+  readonly element = h('div', { class: 'hover-card', hidden: true, 'data-test': 'hover-card' });
+
+  hide(): void {
+    this.element.hidden = true;
+  }
+
+  showCell(facts: CellFacts, x: number, y: number): void {
+    const { tensor, frame } = facts;
+    const lines = [heading(tensor.name, toCss(blockHue(tensor.block)))];
+    lines.push(h('div', { class: 'dim' }, `${words(tensor.role)} · ${shape(tensor.shape)} ${tensor.dtype}`));
+    const value = frame && tensor.samples > 0 ? valueAt(frame, tensor, facts.row, facts.column) : null;
+    if (value !== null) {
+      const stored = tensor.array === 'values' ? 'float16' : 'float32';
+      lines.push(
+        h(
+          'div',
+          { class: 'cell' },
+          h('span', { class: 'cell-index', 'data-test': 'hover-index' }, indexText(tensor, facts.position)),
+          h('span', { class: 'cell-value', 'data-test': 'hover-value' }, exact(value)),
+          h('span', { class: 'dim' }, stored),
+        ),
+      );
+    }
+    lines.push(h('div', { class: 'dim' }, sampleText(tensor)));
+    const row = frame ? rowOf(frame.statistics, facts.statistics, tensor.index) : {};
+    const known = STATISTICS.filter((key) => row[key] !== undefined && !Number.isNaN(row[key]));
+    if (known.length > 0 && tensor.samples > 0) {
+      lines.push(
+        h(
+          'dl',
+          { class: 'statistics' },
+          ...known.flatMap((key) => [h('dt', {}, words(key)), h('dd', {}, statisticText(key, row[key]!))]),
+        ),
+      );
+    }
+    this.open(lines, x, y);
+  }
+
+  showToken(facts: TokenFacts, x: number, y: number): void {
+    const lines = [
+      heading(facts.text === null ? `token ${facts.token}` : `“${facts.text}”`, toCss(blockHue('embedding'))),
+      h('div', { class: 'dim' }, `token ${facts.token} · norm ${number(facts.magnitude)}`),
+      h('div', { class: 'dim' }, `at (${facts.coordinates.map((value) => number(value)).join(', ')})`),
+    ];
+    if (facts.neighbours.length > 0) {
+      lines.push(h('div', { class: 'near' }, `near on screen: ${facts.neighbours.join('  ')}`));
+    }
+    this.open(lines, x, y);
+  }
+
+  /** Beside the pointer, and always inside the scene. */
+  private open(lines: HTMLElement[], x: number, y: number): void {
+    this.element.replaceChildren(...lines);
+    this.element.hidden = false;
+    const scene = this.element.parentElement!;
+    const { offsetWidth: width, offsetHeight: height } = this.element;
+    const right = x + GAP_px + width < scene.clientWidth;
+    const left = right ? x + GAP_px : Math.max(x - GAP_px - width, 4);
+    const top = Math.min(Math.max(y - height / 2, 4), Math.max(scene.clientHeight - height - 4, 4));
+    this.element.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
+  }
+}
+
+/** The stored sample itself. */
+export function valueAt(frame: Frame, tensor: TensorInfo, row: number, column: number): number | null {
+  const index = tensor.offset + row * tensor.grid[1] + column;
+  if (tensor.array === 'vectors') return frame.vectors?.[index] ?? null;
+  const bits = frame.values?.[index];
+  return bits === undefined ? null : halfToNumber(bits);
+}
+
+/** Where the cell lies in the whole tensor; matrices of more than two axes say all of them. */
+function indexText(tensor: TensorInfo, position: number | null): string {
+  if (position === null) return '[…]';
+  const [rows, columns] = matrixShape(tensor);
+  const place = tensor.shape.length > 2 ? indices(position, tensor.shape) : undefined;
+  if (place) return `[${place.join(', ')}]`;
+  return rows === 1 ? `[${position}]` : `[${Math.floor(position / columns)}, ${position % columns}]`;
+}
+
+function heading(text: string, colour: string): HTMLElement {
+  const dot = h('span', { class: 'hue', 'aria-hidden': 'true' });
+  dot.style.background = colour;
+  return h('div', { class: 'card-title', 'data-test': 'hover-name' }, dot, h('span', {}, text));
+}

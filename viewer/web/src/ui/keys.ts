@@ -1,0 +1,46 @@
+/** The page's keys. Fields keep their own; so does a button that has the focus, for space and Enter. */
+
+import { SPEEDS } from '../state/model';
+import type { Player } from '../state/player';
+import type { Store } from '../state/store';
+
+export interface KeyActions {
+  resetView(): void;
+}
+
+export function listenToKeys(store: Store, player: Player, actions: KeyActions): void {
+  const speed = (by: number) => {
+    const at = SPEEDS.findIndex((value) => value >= store.state.speed);
+    store.dispatch({ type: 'speed', speed: SPEEDS[Math.min(Math.max(at + by, 0), SPEEDS.length - 1)]! });
+  };
+  const step = (by: number) => (event: KeyboardEvent) =>
+    store.dispatch({ type: 'step', by: event.shiftKey ? by * 10 : by });
+  const keys: Record<string, (event: KeyboardEvent) => void> = {
+    ' ': () => player.toggle(),
+    ArrowLeft: step(-1),
+    ArrowRight: step(1),
+    Home: () => store.dispatch({ type: 'first' }),
+    End: () => store.dispatch({ type: 'last' }),
+    '+': () => speed(1),
+    '-': () => speed(-1),
+    l: () => store.dispatch({ type: 'follow' }),
+    r: () => actions.resetView(),
+    s: () => store.dispatch({ type: 'scale', mode: store.state.scaleMode === 'tensor' ? 'shared' : 'tensor' }),
+    p: () => store.dispatch({ type: 'panel', open: !store.state.panelOpen }),
+    t: () => store.dispatch({ type: 'theme', theme: store.state.theme === 'dark' ? 'light' : 'dark' }),
+    '1': () => store.dispatch({ type: 'tab', tab: 'loss' }),
+    '2': () => store.dispatch({ type: 'tab', tab: 'model' }),
+    '?': () => store.dispatch({ type: 'help', open: !store.state.helpOpen }),
+    Escape: () => store.dispatch({ type: 'selection', selection: null }),
+  };
+  window.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const target = event.target as HTMLElement;
+    if (target.closest('input, select, textarea, dialog[open]')) return;
+    if ((event.key === ' ' || event.key === 'Enter') && target.closest('button, summary')) return;
+    const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!action) return;
+    event.preventDefault();
+    action(event);
+  });
+}

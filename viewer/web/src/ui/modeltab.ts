@@ -1,0 +1,375 @@
+/** Model parameters: the stage with its views, the pointer, and what is laid over them. */
+
+import type { Rect } from '../layout/boxes';
+import { union } from '../layout/boxes';
+import { RUN_COLOURS } from '../layout/colour';
+import { listenToGestures } from '../render/gestures';
+import { onFront, rayThrough } from '../render/pick';
+import { NoWebGLError, Stage } from '../render/stage';
+import { SCENE_THEMES } from '../render/theme';
+import { View } from '../render/view';
+import type { Picture } from '../state/loader';
+import type { Selection, Shown, State } from '../state/model';
+import type { Session } from '../state/session';
+import type { Store } from '../state/store';
+import { Details } from './details';
+import { button, h, icon, ICONS, setText } from './dom';
+import { count } from './format';
+import { HoverCard } from './hovercard';
+import { Legend } from './legend';
+import { Panel } from './panel';
+import { hitAt, HoverFacts, type Hit } from './pointer';
+
+const ORBIT_PER_PIXEL = 0.0045;
+
+export class ModelTab {
+  readonly element: HTMLElement;
+  readonly stage: Stage | null;
+  private readonly store: Store;
+  private readonly session: Session;
+  private readonly canvas = h('canvas', { class: 'stage', tabindex: 0, 'data-test': 'stage', 'aria-label': 'The model' });
+  private readonly overlay: HTMLElement;
+  private readonly card = new HoverCard();
+  private readonly legend = new Legend();
+  private readonly panel: Panel;
+  private readonly details: Details;
+  private readonly titles = h('div', { class: 'view-titles' });
+  private readonly scaleButton: HTMLButtonElement;
+  private readonly listButton: HTMLButtonElement;
+  private readonly facts: HoverFacts;
+  private readonly views = new Map<string, View>();
+  private pointer: { x: number; y: number } | null = null;
+  private hoverPending = false;
+  /** The person has moved the camera, so a new size of the window leaves it alone. */
+  private touched = false;
+
+  constructor(store: Store, session: Session) {
+    this.store = store;
+    this.session = session;
+    this.facts = new HoverFacts(session, () => this.hoverSoon());
+    this.panel = new Panel(store, {
+      flyToTensor: (run, tensor) => this.choose({ run, tensor }, true),
+      flyToPart: (run, tensors) => this.flyToTensors(run, tensors),
+    });
+    this.details = new Details(store, session);
+    this.scaleButton = button('scale-mode', 'Colour scale: each tensor its own, or one for all (key S)', '', () =>
+      this.switchScale(),
+    );
+    this.listButton = button('open-panel', 'Show the list of tensors (key P)', icon(ICONS.list), () =>
+      store.dispatch({ type: 'panel', open: true }),
+    );
+    const reset = button('reset-view', 'Reset the view (key R)', icon(ICONS.home), () => this.resetView());
+    const tools = h('div', { class: 'stage-tools' }, this.listButton, reset, this.scaleButton);
+    this.overlay = h(
+      'div',
+      { class: 'scene', 'data-test': 'scene' },
+      this.canvas,
+      this.titles,
+      tools,
+      this.legend.element,
+      this.details.element,
+      this.card.element,
+    );
+    this.element = h(
+      'main',
+      { class: 'model-tab', id: 'panel-model', role: 'tabpanel', 'aria-label': 'Model parameters' },
+      this.panel.element,
+      this.overlay,
+    );
+    this.stage = this.makeStage();
+    store.subscribe((state, previous) => this.follow(state, previous));
+    this.showTools(store.state);
+    if (this.stage) this.listen(this.stage);
+  }
+
+  /** Shows complete pictures, all of them with the next draw. */
+  present(pictures: readonly Picture[]): void {
+    const { state } = this.store;
+    const now_ms = performance.now();
+    const shown: Record<string, Shown> = {};
+    for (const { run, iteration, frame, failure } of pictures) {
+      const plan = frame ? this.session.planNow(run, frame.plan) : undefined;
+      if (plan && this.stage) this.viewFor(run, plan.number);
+      const view = this.views.get(run);
+      const keys = state.runs[run]?.info.statistics ?? [];
+      view?.show(frame, keys, state.scaleMode, now_ms, !prefersStillness());
+      shown[run] = { iteration, plan: frame?.plan ?? view?.plan.number ?? null, failure };
+      if (plan && run === state.selected[0]) this.panel.show(run, plan);
+    }
+    this.arrange();
+    this.store.dispatch({ type: 'shown', shown });
+    this.describe();
+    this.stage?.invalidate();
+    this.hoverSoon();
+  }
+
+  resetView(): void {
+    this.touched = false;
+    this.fit(prefersStillness());
+  }
+
+  /** Bounds of a tensor's plate on screen, CSS pixels from the page's top left. */
+  tensorScreenRect(name: string, viewIndex: number): DOMRect | null {
+    const view = this.ordered[viewIndex];
+    const tensor = view?.plan.tensors.find((one) => one.name === name);
+    if (!view || !tensor || !this.stage) return null;
+    this.stage.rig.apply(this.stage.aspect);
+    const rect = view.screenRectOf(tensor.index, this.stage.rig.camera, this.stage.viewSize);
+    const box = this.canvas.getBoundingClientRect();
+    if (!rect) return null;
+    const left = box.left + viewIndex * this.stage.viewSize.width + rect.left;
+    return new DOMRect(left, box.top + rect.top, rect.width, rect.height);
+  }
+
+  private get ordered(): View[] {
+    return this.store.state.selected.map((id) => this.views.get(id)).filter((view) => view !== undefined);
+  }
+
+  private makeStage(): Stage | null {
+    try {
+      const stage = new Stage(this.canvas, this.store.state.theme, (isLost) =>
+        this.store.dispatch({ type: 'graphics', graphics: isLost ? 'lost' : this.kind(stage) }),
+      );
+      this.store.dispatch({ type: 'graphics', graphics: this.kind(stage) });
+      return stage;
+    } catch (error) {
+      if (!(error instanceof NoWebGLError)) throw error;
+      this.store.dispatch({ type: 'graphics', graphics: 'none' });
+      return null;
+    }
+  }
+
+  private kind(stage: Stage): 'software' | 'hardware' {
+    return stage.software ? 'software' : 'hardware';
+  }
+
+  private listen(stage: Stage): void {
+    const moved = () => {
+      this.touched = true;
+      stage.moved();
+    };
+    listenToGestures(this.canvas, {
+      orbit: (dx, dy) => {
+        stage.rig.orbit(-dx * ORBIT_PER_PIXEL, dy * ORBIT_PER_PIXEL);
+        moved();
+      },
+      pan: (dx, dy) => {
+        stage.rig.pan(dx, dy, stage.viewSize.height);
+        moved();
+      },
+      zoom: (factor, x, y) => {
+        stage.rig.zoom(factor, this.worldAt(stage, x, y));
+        moved();
+      },
+      hover: (x, y) => {
+        this.pointer = { x, y };
+        this.hoverSoon();
+      },
+      leave: () => {
+        this.pointer = null;
+        this.hoverSoon();
+      },
+      click: (x, y) => {
+        const hit = hitAt(stage, this.ordered, x, y);
+        if (hit?.kind === 'cell') this.choose({ run: hit.view.run, tensor: hit.tensor }, false);
+      },
+      doubleClick: (x, y) => this.flyToHit(hitAt(stage, this.ordered, x, y), x, y),
+    });
+    new ResizeObserver(() => {
+      stage.resize(this.overlay.clientWidth, this.overlay.clientHeight);
+      if (!this.touched) this.fit(true);
+    }).observe(this.overlay);
+  }
+
+  private worldAt(stage: Stage, x: number, y: number) {
+    const { width, height } = stage.viewSize;
+    stage.rig.apply(stage.aspect);
+    return onFront(rayThrough(stage.rig.camera, ((x % width) / width) * 2 - 1, 1 - (y / height) * 2));
+  }
+
+  private follow(state: State, previous: State): void {
+    if (state.tab !== previous.tab) this.element.hidden = state.tab !== 'model';
+    if (state.theme !== previous.theme) this.stage?.paint(state.theme);
+    if (state.selected !== previous.selected) this.dropViews(state);
+    if (state.scaleMode !== previous.scaleMode) this.rescale(state);
+    if (state.selection !== previous.selection) {
+      for (const view of this.views.values()) {
+        view.select(view.run === state.selection?.run ? state.selection.tensor : null);
+      }
+      this.stage?.invalidate();
+      this.describe();
+    }
+    this.showTools(state);
+  }
+
+  private showTools(state: State): void {
+    setText(this.scaleButton, state.scaleMode === 'tensor' ? 'scale: per tensor' : 'scale: shared');
+    this.listButton.hidden = state.panelOpen;
+  }
+
+  private switchScale(): void {
+    this.store.dispatch({ type: 'scale', mode: this.store.state.scaleMode === 'tensor' ? 'shared' : 'tensor' });
+  }
+
+  private rescale(state: State): void {
+    for (const view of this.views.values()) {
+      view.plates.show(view.frame, state.runs[view.run]?.info.statistics ?? [], state.scaleMode);
+    }
+    this.describe();
+    this.stage?.invalidate();
+  }
+
+  private dropViews(state: State): void {
+    for (const [run, view] of this.views) {
+      view.dispose();
+      this.views.delete(run);
+    }
+    this.touched = false;
+    this.card.hide();
+    this.titles.replaceChildren();
+    this.stage?.setViews([]);
+    this.canvas.setAttribute('aria-label', `The model, ${state.selected.length > 1 ? 'two runs side by side' : 'one run'}`);
+  }
+
+  /** The run's view, made anew when its plan changed. */
+  private viewFor(run: string, planNumber: number): void {
+    const known = this.views.get(run);
+    const stage = this.stage;
+    if (!stage || known?.plan.number === planNumber) return;
+    const { state } = this.store;
+    const plan = this.session.planNow(run, planNumber)!;
+    known?.dispose();
+    const width = this.overlay.clientWidth / Math.max(state.selected.length, 1);
+    const view = new View(run, plan, {
+      aspect: width > 0 ? width / Math.max(this.overlay.clientHeight, 1) : 1.6,
+      cloud: state.runs[run]?.info.embedding !== null,
+      software: stage.software,
+      ratio: stage.ratio,
+      theme: SCENE_THEMES[state.theme],
+    });
+    this.views.set(run, view);
+    if (state.selection?.run === run) view.select(state.selection.tensor);
+  }
+
+  /** Views in the order of the runs; the camera shows everything when a view is new. */
+  private arrange(): void {
+    const stage = this.stage;
+    const views = this.ordered;
+    if (!stage || views.length === stage.viewCount && views.every((view) => stage.shows(view))) return;
+    stage.setViews(views);
+    stage.rig.setReach(union(views.map((view) => view.layout.bounds)));
+    if (!this.touched) this.fit(true);
+  }
+
+  private fit(jump: boolean): void {
+    const views = this.ordered;
+    if (views.length === 0) return;
+    const depth = Math.max(...views.map((view) => (view.layout.cloud?.size ?? 0) * 0.6));
+    this.stage?.fly(union(views.map((view) => view.layout.bounds)), depth, 'home', jump);
+  }
+
+  private choose(selection: Selection, fly: boolean): void {
+    this.store.dispatch({ type: 'selection', selection });
+    this.details.update(this.views.get(selection.run)?.frame ?? null);
+    if (fly) this.flyToTensors(selection.run, [selection.tensor]);
+  }
+
+  private flyToTensors(run: string, tensors: readonly number[]): void {
+    const view = this.views.get(run);
+    const rects = tensors.map((tensor) => view?.rectOf(tensor)).filter((rect) => rect !== null && rect !== undefined);
+    if (rects.length > 0) this.flyTo(union(rects));
+  }
+
+  private flyTo(rect: Rect, depth = 0): void {
+    this.touched = true;
+    this.stage?.fly(rect, depth, 'fly', prefersStillness());
+  }
+
+  /** A tensor, the layer around it, or everything. */
+  private flyToHit(hit: Hit | null, x: number, y: number): void {
+    if (!hit || !this.stage) return;
+    if (hit.kind === 'cell') {
+      this.choose({ run: hit.view.run, tensor: hit.tensor }, true);
+      return;
+    }
+    const at = this.worldAt(this.stage, x, y);
+    const region =
+      at &&
+      hit.view.layout.regions.find(
+        ({ rect }) => at.x >= rect.left && at.x <= rect.right && at.y >= rect.bottom && at.y <= rect.top,
+      );
+    if (region) this.flyTo(region.rect, region.title === 'embedding cloud' ? region.rect.right - region.rect.left : 0);
+    else this.resetView();
+  }
+
+  private hoverSoon(): void {
+    if (this.hoverPending) return;
+    this.hoverPending = true;
+    requestAnimationFrame(() => {
+      this.hoverPending = false;
+      this.hover();
+    });
+  }
+
+  private hover(): void {
+    const { stage, pointer } = this;
+    if (!stage) return;
+    const hit = pointer && hitAt(stage, this.ordered, pointer.x, pointer.y);
+    let changed = false;
+    for (const view of this.views.values()) {
+      const cell = hit?.view === view && hit.kind === 'cell' ? hit.cell : null;
+      changed = view.highlight(cell) || changed;
+    }
+    if (changed) stage.invalidate();
+    if (!hit || hit.kind === 'nothing') this.card.hide();
+    else this.showCard(hit, pointer!);
+  }
+
+  private showCard(hit: Hit, at: { x: number; y: number }): void {
+    const keys = this.store.state.runs[hit.view.run]?.info.statistics ?? [];
+    if (hit.kind === 'cell') this.card.showCell(this.facts.cell(hit.view, hit.cell, keys), at.x, at.y);
+    const token = hit.kind === 'point' ? this.facts.token(hit.view, hit.hit) : null;
+    if (token) this.card.showToken(token, at.x, at.y);
+  }
+
+  /** Legend, titles and details for what is on screen. */
+  private describe(): void {
+    const { state } = this.store;
+    const views = this.ordered;
+    const selected = state.selection ? this.views.get(state.selection.run) : undefined;
+    const view = selected ?? views[0];
+    if (view) {
+      const plate = selected ? selected.plateOf(state.selection!.tensor) : -1;
+      const known = state.scaleMode === 'shared' || plate >= 0;
+      this.legend.show({
+        plan: view.plan,
+        frame: view.frame,
+        statistics: state.runs[view.run]?.info.statistics ?? [],
+        mode: state.scaleMode,
+        scale: known ? view.plates.scaleOf(Math.max(plate, 0)) : null,
+        cloud: view.cloud?.known ?? null,
+      });
+      this.details.update(selected?.frame ?? null);
+    }
+    this.legend.element.hidden = !view;
+    this.titles.hidden = state.selected.length < 2;
+    if (state.selected.length < 2) return;
+    this.titles.replaceChildren(...state.selected.map((id, index) => viewTitle(state, id, index)));
+  }
+}
+
+function viewTitle(state: State, id: string, index: number): HTMLElement {
+  const shown = state.shown[id];
+  const key = h('span', { class: 'run-key', 'aria-hidden': 'true' });
+  key.style.background = RUN_COLOURS[index]!;
+  const text = shown ? `iteration ${count(shown.iteration)}` : 'no snapshot yet';
+  return h(
+    'div',
+    { class: 'view-title', 'data-test': `view-title-${index}` },
+    h('span', { class: 'view-pill' }, key, state.runs[id]?.info.name ?? id, h('span', { class: 'dim' }, text)),
+  );
+}
+
+function prefersStillness(): boolean {
+  return matchMedia('(prefers-reduced-motion: reduce)').matches;
+}
