@@ -109,7 +109,7 @@ def histogram_edges() -> npt.NDArray[np.float64]:
     Bin 32 is [0, 2**-24), bin 33 [2**-24, 2**-23), …, bin 63 [2**6, inf); bins
     31 to 0 are their mirror images, open towards zero and closed away from it:
     31 is (-2**-24, 0) and 0 is (-inf, -2**6]. Zero of either sign is in bin
-    32. NaN is in no bin.
+    32. NaN and inf are in no bin: they are counted apart.
     """
     half = HISTOGRAM_BINS // 2
     magnitudes = 2.0 ** np.arange(

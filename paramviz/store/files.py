@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,11 @@ class RunFiles:
     def __init__(self, path: Path, durability: Durability = "process") -> None:
         self.path = path
         self._sync = durability == "power"
+
+    def make_root(self) -> None:
+        """Make the run's own directory, and its parents; fine if it is there."""
+        os.makedirs(self.path, exist_ok=True)
+        self.sync_folder("..")
 
     def make_folder(self, key: str) -> None:
         """Make a folder (its parent exists); fine if it is there."""
@@ -62,6 +68,11 @@ class RunFiles:
     def remove_folder(self, key: str) -> None:
         """Remove what an interrupted write left; fine if nothing is there."""
         shutil.rmtree(self.path / key, ignore_errors=True)
+
+    def clear(self, keys: Iterable[str]) -> None:
+        """Remove several folders; the key "" is the run itself."""
+        for key in keys:
+            self.remove_folder(key)
 
     def exists(self, key: str) -> bool:
         return (self.path / key).exists()

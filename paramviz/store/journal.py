@@ -54,7 +54,8 @@ def decode_entries(data: bytes) -> tuple[list[Entry], int, bool]:
     position = 0
     while position + _HEADER.size <= len(data):
         length, checksum = _HEADER.unpack_from(data, position)
-        if length > _LONGEST_PAYLOAD:
+        # Zeros are what a power failure leaves of a write, and would pass for an empty record.
+        if not 0 < length <= _LONGEST_PAYLOAD:
             return entries, position, True
         end = position + _HEADER.size + length
         if end > len(data):
@@ -62,7 +63,10 @@ def decode_entries(data: bytes) -> tuple[list[Entry], int, bool]:
         payload = data[position + _HEADER.size : end]
         if crc32c(payload) != checksum:
             return entries, position, True
-        entry = msgpack.unpackb(payload, strict_map_key=False)
+        try:
+            entry = msgpack.unpackb(payload, strict_map_key=False)
+        except (ValueError, msgpack.UnpackException):
+            return entries, position, True
         if isinstance(entry, dict):
             entries.append(entry)
         position = end

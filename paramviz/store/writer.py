@@ -18,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from paramviz.errors import NotARunError, OutputError, RunExistsError
 from paramviz.schema import (
     FORMAT_MAJOR,
     FORMAT_MINOR,
@@ -36,6 +35,7 @@ from paramviz.store.codec import crc32c, encode_array
 from paramviz.store.files import AppendFile, Durability, RunFiles
 from paramviz.store.journal import Entry, encode_entry
 from paramviz.store.lock import WriterLock
+from paramviz.store.placement import FOLDERS, cannot_write, refuse_occupied, run_exists
 from paramviz.store.reader import Run, open_run
 from paramviz.store.records import FileSeal, commit_record, plan_record, write_files
 
@@ -83,28 +83,25 @@ class RunWriter:
         another process is just starting one there.
         """
         run = Path(path)
-        _refuse_occupied(run)
+        existed = refuse_occupied(run)
+        files = RunFiles(run, durability)
         try:
-            run.mkdir(parents=True, exist_ok=True)
-            for folder in (layout.PRIVATE, layout.JOURNAL, layout.STAGING):
-                (run / folder).mkdir(exist_ok=True)
+            files.make_root()
+            files.make_folder(layout.PRIVATE)
             lock = WriterLock.acquire(run)
         except OSError as error:
-            raise _cannot_write(run, error) from error
+            raise cannot_write(run, error) from error
         try:
-            if (run / layout.GROUP_RECORD).exists():
-                raise _run_exists(run)
-            files = RunFiles(run, durability)
-            # What a start that was interrupted left: without a root record it never was a run.
-            for folder in (layout.PLANS, layout.BASES, layout.ITERATIONS, layout.VOCABULARY):
-                files.remove_folder(folder)
-            for segment in (run / layout.JOURNAL).iterdir():
-                segment.unlink()
-            writer = cls(files, lock, secrets.token_hex(8), durability)
-            writer._lay_out(name or run.name.removesuffix(".zarr"), description, vocabulary)
-        except OSError as error:
-            lock.release()
-            raise _cannot_write(run, error) from error
+            if files.exists(layout.GROUP_RECORD):
+                raise run_exists(run)
+            try:
+                files.clear(FOLDERS)
+                writer = cls(files, lock, secrets.token_hex(8), durability)
+                writer._lay_out(name or run.name.removesuffix(".zarr"), description, vocabulary)
+            except OSError as error:
+                # Nothing half-made stays where there was nothing before.
+                files.clear(FOLDERS if existed else ("",))
+                raise cannot_write(run, error) from error
         except BaseException:
             lock.release()
             raise
@@ -119,20 +116,19 @@ class RunWriter:
         """
         run_path = Path(path)
         run = open_run(run_path)
+        files = RunFiles(run_path, durability)
         try:
-            # A copy may have come without empty folders, or without anything private at all.
-            for folder in (layout.PRIVATE, layout.JOURNAL, layout.STAGING):
-                (run_path / folder).mkdir(exist_ok=True)
+            files.make_folder(layout.PRIVATE)
             lock = WriterLock.acquire(run_path)
         except OSError as error:
-            raise _cannot_write(run_path, error) from error
+            raise cannot_write(run_path, error) from error
         try:
             run.refresh()
-            writer = cls(RunFiles(run_path, durability), lock, run.run_id, durability)
+            writer = cls(files, lock, run.run_id, durability)
             writer._continue(run)
         except OSError as error:
             lock.release()
-            raise _cannot_write(run_path, error) from error
+            raise cannot_write(run_path, error) from error
         except BaseException:
             lock.release()
             raise
@@ -242,6 +238,7 @@ class RunWriter:
 
     def _lay_out(self, name: str, description: Description, vocabulary: Sequence[str] | None) -> None:
         """Make the hierarchy of a new run; its root record comes last."""
+        self._make_private_folders()
         for folder in (layout.PLANS, layout.BASES, layout.ITERATIONS):
             self._files.make_folder(folder)
             self._files.publish(f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata())
@@ -264,8 +261,14 @@ class RunWriter:
         }
         self._files.publish(layout.GROUP_RECORD, layout.group_metadata(root))
 
+    def _make_private_folders(self) -> None:
+        """A copy of a run may have come without empty folders, or without anything private at all."""
+        for folder in (layout.JOURNAL, layout.STAGING):
+            self._files.make_folder(folder)
+
     def _continue(self, run: Run) -> None:
         """Take over the numbering of a run, and journal what a crash kept out of the journal."""
+        self._make_private_folders()
         self._plans = list(run.plans)
         self._n_bases = run.n_bases
         self._committed = set(run.iterations.tolist())
@@ -346,45 +349,3 @@ def _pack_strings(strings: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.ND
     offsets = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(e) for e in encoded], out=offsets[1:])
     return np.frombuffer(b"".join(encoded), np.uint8), offsets
-
-
-def _refuse_occupied(run: Path) -> None:
-    try:
-        if (run / layout.GROUP_RECORD).exists():
-            raise _run_exists(run)
-        if run.exists() and not run.is_dir():
-            raise OutputError(f"{run}: is a file. Record to a path that does not exist.", path=run)
-        ours = {layout.PRIVATE, layout.PLANS, layout.BASES, layout.ITERATIONS, layout.VOCABULARY}
-        others = sorted(p.name for p in run.iterdir() if p.name not in ours) if run.exists() else []
-        iterations = run / layout.ITERATIONS
-        names = [p.name for p in iterations.iterdir()] if iterations.exists() else []
-    except OSError as error:
-        raise _cannot_write(run, error) from error
-    if others:
-        raise OutputError(
-            f"{run}: is not empty ({others[0]!r} is in it) and holds no run. Record to a path of its own.",
-            path=run,
-        )
-    snapshots = sum(layout.parse_iteration(name) is not None for name in names)
-    if snapshots:
-        raise OutputError(
-            f"{run}: holds {snapshots} snapshots of a run that lost its root record (zarr.json). Move them "
-            "away, or record to another path.",
-            path=run,
-        )
-
-
-def _run_exists(run: Path) -> RunExistsError:
-    return RunExistsError(
-        f"{run}: a run is there already and is never overwritten. Continue it with resume=True, or record to "
-        "another path.",
-        path=run,
-    )
-
-
-def _cannot_write(run: Path, error: OSError) -> OutputError | NotARunError:
-    return OutputError(
-        f"{run}: cannot be written ({error.strerror or error}). Check the permissions and the space, or "
-        "record to another path.",
-        path=run,
-    )

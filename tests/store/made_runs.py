@@ -16,7 +16,7 @@ from paramviz.schema import (
     Snapshot,
     TensorInfo,
 )
-from paramviz.store import RunWriter
+from paramviz.store import Durability, RunWriter
 
 TENSORS = (
     TensorInfo(
@@ -95,13 +95,20 @@ ARRAYS = (
 )
 
 
-def start(path: Path, name: str | None = None) -> RunWriter:
-    writer = RunWriter.create(
+def create(path: Path, name: str | None = None, durability: Durability = "process") -> RunWriter:
+    """A run without a plan."""
+    return RunWriter.create(
         path,
         name=name,
         description={"model": "made", "config": {"lr": 0.1}},
         vocabulary=[chr(97 + i) for i in range(40)],
+        durability=durability,
     )
+
+
+def start(path: Path, name: str | None = None) -> RunWriter:
+    """A run that is ready for `write`."""
+    writer = create(path, name)
     add_plan(writer)
     add_basis(writer)
     return writer

@@ -1,0 +1,65 @@
+"""Whether a run may be started at a path: never over another run, never among somebody's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from paramviz.errors import OutputError, RunExistsError
+from paramviz.store import layout
+
+FOLDERS = (
+    layout.PLANS,
+    layout.BASES,
+    layout.ITERATIONS,
+    layout.VOCABULARY,
+    layout.JOURNAL,
+    layout.STAGING,
+)
+"""What the beginning of a run consists of, apart from the lock; without a root record it is no run."""
+
+
+def refuse_occupied(run: Path) -> bool:
+    """Whether `run` exists; raises if there is anything in it that is not the beginning of a run."""
+    try:
+        if (run / layout.GROUP_RECORD).exists():
+            raise run_exists(run)
+        if not run.exists():
+            return False
+        if not run.is_dir():
+            raise OutputError(f"{run}: is a file. Record to a path that does not exist.", path=run)
+        others = sorted(p.name for p in run.iterdir() if p.name not in {layout.PRIVATE, *FOLDERS})
+        iterations = run / layout.ITERATIONS
+        names = [p.name for p in iterations.iterdir()] if iterations.exists() else []
+    except OSError as error:
+        raise cannot_write(run, error) from error
+    if others:
+        raise OutputError(
+            f"{run}: is not empty ({others[0]!r} is in it) and holds no run. Record to a path of its own.",
+            path=run,
+        )
+    snapshots = sum(layout.parse_iteration(name) is not None for name in names)
+    if snapshots:
+        raise OutputError(
+            f"{run}: holds {snapshots} snapshots of a run that lost its root record (zarr.json). Move them "
+            "away, or record to another path.",
+            path=run,
+        )
+    return True
+
+
+def run_exists(run: Path) -> RunExistsError:
+    """The error for a path at which a run is already."""
+    return RunExistsError(
+        f"{run}: a run is there already and is never overwritten. Continue it with resume=True, or record to "
+        "another path.",
+        path=run,
+    )
+
+
+def cannot_write(run: Path, error: OSError) -> OutputError:
+    """The error for a directory that the system refuses."""
+    return OutputError(
+        f"{run}: cannot be written ({error.strerror or error}). Check the permissions and the space, or "
+        "record to another path.",
+        path=run,
+    )
