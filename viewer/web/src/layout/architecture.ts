@@ -86,7 +86,7 @@ function transformerLayout(parts: Parts, columns: number, aspect: number): Layou
   spines(ends, tail, { pitch, rightReach, layersTop }, parts.spineWidth, sketch);
   let bounds = boundsOf(sketch);
   if (parts.rest.length > 0) bounds = appendRest(parts.rest, bounds, aspect, sketch);
-  return { ...sketch, cloud: null, bounds };
+  return { ...sketch, cloud: null, core: bounds, bounds };
 }
 
 function boundsOf(sketch: Sketch): Rect {
@@ -106,7 +106,10 @@ function placeEmbeddings(parts: Parts, half: number, sketch: Sketch): number {
       const inner = side < 0 ? left + unit.width : left;
       const y = top - unit.height / 2;
       sketch.boxes.push(...boxes);
-      sketch.labels.push(...boxes.map((box) => ({ ...boxLabel(box), priority: 2 })));
+      const anchor = side < 0 ? 'end' : 'corner';
+      for (const box of boxes) {
+        sketch.labels.push({ ...boxLabel(box), x: box.x - (side * box.width) / 2, anchor, priority: 2 });
+      }
       sketch.lines.push({
         kind: 'flow',
         points: [
@@ -115,7 +118,7 @@ function placeEmbeddings(parts: Parts, half: number, sketch: Sketch): number {
         ],
         block: 'embedding',
         arrow: true,
-        thickness: 0.4,
+        thickness: 0.5,
       });
       sketch.regions.push({ title: boxes[0]!.label, layer: null, rect: union(boxes.map(rectOf)) });
       top -= unit.height + ZONE_GAP;
@@ -139,15 +142,15 @@ function bracket(region: Region, x: number, top: number, bottom: number, sketch:
     ],
     block: 'other',
     arrow: false,
-    thickness: 0.22,
+    thickness: 0.3,
   });
   sketch.labels.push({
     text: region.title,
-    x: x - 0.8,
-    y: (top + low) / 2,
+    x,
+    y: top,
     priority: 1,
     span: top - low,
-    anchor: 'left',
+    anchor: 'corner',
     tone: 'title',
   });
 }
@@ -249,7 +252,7 @@ function withCloud(layout: Layout, options: LayoutOptions): Layout {
   const { bounds } = layout;
   const height = bounds.top - bounds.bottom;
   const width = bounds.right - bounds.left;
-  const size = Math.max(16, Math.min(0.6 * height, 0.6 * width));
+  const size = Math.max(14, Math.min(0.5 * height, 0.5 * width));
   const beside = { x: bounds.left - CLOUD_GAP - size / 2, y: bounds.top - size / 2, size };
   const above = { x: (bounds.left + bounds.right) / 2, y: bounds.top + CLOUD_GAP + size / 2, size };
   const framed = [beside, above].map((cloud) => ({

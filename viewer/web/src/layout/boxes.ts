@@ -23,7 +23,8 @@ export interface Box {
   ghost: boolean;
 }
 
-export type LineKind = 'spine' | 'flow' | 'bracket' | 'tie';
+/** A ground is a filled rectangle behind blocks that belong together: two points and a thickness. */
+export type LineKind = 'spine' | 'flow' | 'bracket' | 'tie' | 'ground';
 
 /** A path on the plane behind the plates. */
 export interface Line {
@@ -43,7 +44,8 @@ export interface Label {
   priority: number;
   /** World width of what it names: far away, a label wider than that is hidden. */
   span: number;
-  anchor: 'above' | 'left' | 'centre';
+  /** Where the label lies above its point: over it, to its right ('corner') or to its left ('end'). */
+  anchor: 'above' | 'corner' | 'end';
   tone: 'title' | 'plain';
 }
 
@@ -74,6 +76,8 @@ export interface Layout {
   labels: Label[];
   regions: Region[];
   cloud: CloudFrame | null;
+  /** everything but the cloud */
+  core: Rect;
   bounds: Rect;
 }
 

@@ -11,7 +11,7 @@ import type { Block } from '../data/types';
 export type Rgb = readonly [number, number, number];
 
 /** Values are scaled to [-1, 1]; the exponent lifts the small ones, of which there are most. */
-export const GAMMA = 0.75;
+export const GAMMA = 0.7;
 export const ZERO_GREY: Rgb = [0.46, 0.47, 0.49];
 export const NEGATIVE: Rgb = [0.035, 0.04, 0.06];
 export const NAN_COLOUR: Rgb = [1.0, 0.0, 0.78];

@@ -78,10 +78,10 @@ export function genericLayout(tensors: readonly TensorInfo[], aspect: number): L
     labels.push({
       text: section.title,
       x: rect.left,
-      y: top - HEADING / 2,
+      y: rect.top + 1.6,
       priority: 1,
       span: Math.max(rect.right - rect.left, 8),
-      anchor: 'above',
+      anchor: 'corner',
       tone: 'title',
     });
     shelf = Math.max(shelf, top - rect.bottom);
@@ -99,7 +99,8 @@ export function genericLayout(tensors: readonly TensorInfo[], aspect: number): L
     arrow: true,
     thickness: 0.5,
   });
-  return { boxes, lines, labels, regions, cloud: null, bounds: { ...bounds, left: bounds.left - 6 } };
+  const core = { ...bounds, left: bounds.left - 6, top: bounds.top + HEADING };
+  return { boxes, lines, labels, regions, cloud: null, core, bounds: core };
 }
 
 function placeSection(section: Section, startX: number, top: number, limit: number): { boxes: Box[] } {

@@ -3,6 +3,7 @@
  * right. Data leaves the spine on a bus, passes the blocks from the outermost inward and comes back.
  */
 
+import type { Block } from '../data/types';
 import { rectOf, union, type Box, type Label, type Line, type Region } from './boxes';
 import { boxLabel } from './generic';
 import { placeUnit, type Unit } from './units';
@@ -16,6 +17,7 @@ const DROP = 3;
 const SPINE_STEP = 1.5;
 /** Between the blocks of one layer and the next on the same side. */
 const LAYER_GAP = 2.6;
+const GROUND_MARGIN = 0.9;
 /** Sides with many experts wrap at this width. */
 const SIDE_LIMIT = 90;
 
@@ -96,7 +98,24 @@ function placeSide(units: readonly Unit[], side: Side, spineX: number, half: num
     });
     y = bottom - ROW_GAP;
   });
+  lines.unshift(groundOf(boxes, inner.block));
   return { boxes, lines, back, bottom };
+}
+
+/** A tinted ground holds a side's blocks together, also where they are too small to tell apart. */
+function groundOf(boxes: readonly Box[], block: Block): Line {
+  const rect = union(boxes.map(rectOf));
+  const y = (rect.top + rect.bottom) / 2;
+  return {
+    kind: 'ground',
+    points: [
+      [rect.left - GROUND_MARGIN, y],
+      [rect.right + GROUND_MARGIN, y],
+    ],
+    block,
+    arrow: false,
+    thickness: rect.top - rect.bottom + 2 * GROUND_MARGIN,
+  };
 }
 
 interface SidePlace {
@@ -130,7 +149,7 @@ function sideLines(unit: Unit, place: SidePlace): Line[] {
       ],
       block,
       arrow: true,
-      thickness: 0.32,
+      thickness: 0.5,
     });
   }
   const innerEdge = side === 'left' ? left + unit.width : left;
@@ -138,7 +157,7 @@ function sideLines(unit: Unit, place: SidePlace): Line[] {
   // Queries, keys and values reach the projection together: only the innermost of them draws the arrow.
   if (column <= 1) {
     const y = Math.max(back, top - unit.height + 0.5);
-    lines.push({ kind: 'flow', points: [[innerEdge, y], [target, y]], block, arrow: true, thickness: 0.32 });
+    lines.push({ kind: 'flow', points: [[innerEdge, y], [target, y]], block, arrow: true, thickness: 0.5 });
   }
   return lines;
 }

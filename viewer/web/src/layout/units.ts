@@ -74,7 +74,7 @@ const ROLE_LABELS: Record<string, string> = {
   attention_query: 'query',
   attention_key: 'key',
   attention_value: 'value',
-  attention_projection: 'projection',
+  attention_projection: 'proj',
   mlp_up: 'up',
   mlp_gate: 'gate',
   mlp_down: 'down',

@@ -28,6 +28,8 @@ const FONTS: Record<Label['tone'], string> = {
 const PAD_X = 6;
 const HEIGHT_px: Record<Label['tone'], number> = { title: 20, plain: 17 };
 const GAP_px = 3;
+/** Labels up to this priority name main parts and are kept also where these are small. */
+const MAIN_PRIORITY = 4;
 
 interface Glyph {
   /** atlas texels */
@@ -103,10 +105,11 @@ export class Labels {
       if (Math.abs(at.x) > 1.1 || Math.abs(at.y) > 1.1) return;
       const [width, height] = [glyph.width / this.ratio, glyph.height / this.ratio];
       const span_px = label.span * pixelsPerUnit(depth);
-      if (span_px < (label.tone === 'title' ? height * 0.9 : Math.min(width * 0.72, 44))) return;
+      const needed_px = label.priority <= MAIN_PRIORITY ? height * 0.9 : Math.min(width * 0.72, 44);
+      if (span_px < needed_px) return;
       const x = (at.x * 0.5 + 0.5) * width_px;
       const y = (0.5 - at.y * 0.5) * height_px;
-      const [dx, dy] = offsetOf(label.anchor, width, height);
+      const [dx, dy] = offsetOf(label.anchor, width);
       candidates.push({ id, left: x + dx, top: y - dy - height, width, height, priority: label.priority });
     });
     this.write(placeLabels(candidates).slice(0, MOST_SHOWN), width_px, height_px);
@@ -123,8 +126,7 @@ export class Labels {
     ids.forEach((id, index) => {
       const label = this.labels[id]!;
       const glyph = this.glyphs.get(keyOf(label))!;
-      const [width, height] = [glyph.width / this.ratio, glyph.height / this.ratio];
-      const [dx, dy] = offsetOf(label.anchor, width, height);
+      const [dx, dy] = offsetOf(label.anchor, glyph.width / this.ratio);
       this.anchors.set([label.x, label.y, 0], index * 3);
       this.rects.set([dx * this.ratio, dy * this.ratio, glyph.width, glyph.height], index * 4);
       this.atlas.set(
@@ -176,10 +178,9 @@ export class Labels {
 const keyOf = (label: Label) => `${label.tone} ${label.text}`;
 
 /** From the anchor to the pill's lower left corner, CSS pixels, y up. */
-function offsetOf(anchor: Label['anchor'], width: number, height: number): [number, number] {
-  if (anchor === 'above') return [-width / 2, GAP_px];
-  if (anchor === 'left') return [-width - GAP_px, -height / 2];
-  return [-width / 2, -height / 2];
+function offsetOf(anchor: Label['anchor'], width: number): [number, number] {
+  const dx = { above: -width / 2, corner: 0, end: -width }[anchor];
+  return [dx, GAP_px];
 }
 
 function drawPill(context: CanvasRenderingContext2D, label: Label, glyph: Glyph, ratio: number): void {

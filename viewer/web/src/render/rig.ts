@@ -1,6 +1,6 @@
 /** The one camera of all views: a point looked at, a distance, two angles; glides between poses. */
 
-import { PerspectiveCamera, Vector3 } from 'three';
+import { Box3, PerspectiveCamera, Vector3 } from 'three';
 import type { Rect } from '../layout/boxes';
 
 export interface Pose {
@@ -14,11 +14,11 @@ export interface Pose {
   pitch: number;
 }
 
-const FIELD_OF_VIEW_deg = 30;
+const FIELD_OF_VIEW_deg = 24;
 const GLIDE_ms = 700;
 const MOST_PITCH = 1.45;
-const HOME_YAW = -0.36;
-const HOME_PITCH = 0.2;
+const HOME_YAW = -0.3;
+const HOME_PITCH = 0.17;
 const FLY_YAW = -0.2;
 const FLY_PITCH = 0.12;
 /** Share of the window left free around what is fitted. */
@@ -54,25 +54,19 @@ export class Rig {
     this.reach = Math.max(bounds.right - bounds.left, bounds.top - bounds.bottom, 10);
   }
 
-  /** A pose that shows the whole rectangle (and a cube of its own depth, if any) in a view of this aspect. */
-  fit(rect: Rect, aspect: number, depth = 0, angles: 'home' | 'fly' = 'home'): Pose {
+  /** A pose that shows all of these points in a view of this aspect. */
+  fit(points: readonly Vector3[], aspect: number, angles: 'home' | 'fly' = 'home'): Pose {
     const yaw = angles === 'home' ? HOME_YAW : FLY_YAW;
     const pitch = angles === 'home' ? HOME_PITCH : FLY_PITCH;
     const { right, up, back } = axes(yaw, pitch);
     const tanY = Math.tan((FIELD_OF_VIEW_deg * Math.PI) / 360);
     const tanX = tanY * aspect;
-    const corners: Vector3[] = [];
-    for (const x of [rect.left, rect.right]) {
-      for (const y of [rect.bottom, rect.top]) {
-        for (const z of depth > 0 ? [-depth / 2, depth / 2] : [0]) corners.push(new Vector3(x, y, z));
-      }
-    }
-    const target = new Vector3((rect.left + rect.right) / 2, (rect.bottom + rect.top) / 2, 0);
+    const target = new Box3().setFromPoints([...points]).getCenter(new Vector3());
     let distance = 1;
     // Perspective shifts the middle: centre what is seen, then measure, a few times.
     for (let round = 0; round < 6; round += 1) {
       distance = 1;
-      for (const corner of corners) {
+      for (const corner of points) {
         const from = corner.clone().sub(target);
         const near = from.dot(back);
         distance = Math.max(
@@ -81,7 +75,7 @@ export class Rig {
           near + Math.abs(from.dot(up)) / tanY,
         );
       }
-      const seen = corners.map((corner) => {
+      const seen = points.map((corner) => {
         const from = corner.clone().sub(target);
         const away = distance - from.dot(back);
         return [from.dot(right) / away, from.dot(up) / away] as const;
@@ -176,6 +170,17 @@ export class Rig {
   private limit(distance: number): number {
     return Math.min(Math.max(distance, 2), this.reach * 8);
   }
+}
+
+/** Corners of a rectangle on the front plane, or of a cube around it. */
+export function cornersOf(rect: Rect, depth = 0): Vector3[] {
+  const corners: Vector3[] = [];
+  for (const x of [rect.left, rect.right]) {
+    for (const y of [rect.bottom, rect.top]) {
+      for (const z of depth > 0 ? [-depth / 2, depth / 2] : [0]) corners.push(new Vector3(x, y, z));
+    }
+  }
+  return corners;
 }
 
 function axes(yaw: number, pitch: number): { right: Vector3; up: Vector3; back: Vector3 } {

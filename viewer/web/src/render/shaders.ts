@@ -155,7 +155,7 @@ void main() {
       float width = rows ? footprint.x / grid.x : footprint.y / grid.y;
       float inside = abs(fract(along * float(parts) + 0.5) - 0.5) / (width * float(parts));
       bool inner = along * float(parts) > 0.5 && along * float(parts) < float(parts) - 0.5;
-      if (inner) colour = mix(colour, uBackground, 1.0 - smoothstep(0.8, 1.8, inside));
+      if (inner) colour = mix(colour, uBackground, 1.0 - smoothstep(0.5, 1.3, inside));
     }
     if (vInstance == uHover.x) {
       ivec2 at = ivec2(floor(cell));
@@ -177,25 +177,38 @@ void main() {
 }
 `;
 
+/** Ribbons keep a least width on screen, and their edges are feathered: no multisampling needed. */
 export const LINE_VERTEX = /* glsl */ `
+uniform float uUnitsPerPixel;
+in vec3 aAcross;
 in vec4 aColour;
 out vec4 vColour;
+out float vAcross;
+flat out float vHalf_px;
 
 void main() {
+  vec4 centre = projectionMatrix * viewMatrix * vec4(position, 1.0);
+  float pixel = uUnitsPerPixel * centre.w;
+  float half_px = max(aAcross.z / pixel, 0.75) + 0.5;
+  vHalf_px = half_px;
+  vAcross = dot(aAcross.xy, aAcross.xy) > 0.0 ? sign(aAcross.x + aAcross.y * 1.0001) * half_px : 0.0;
+  vec3 world = position + vec3(aAcross.xy, 0.0) * half_px * pixel;
   vColour = aColour;
-  gl_Position = projectionMatrix * viewMatrix * vec4(position, 1.0);
+  gl_Position = projectionMatrix * viewMatrix * vec4(world, 1.0);
 }
 `;
 
 export const LINE_FRAGMENT = /* glsl */ `
 precision highp float;
-uniform vec3 uBackground;
 uniform float uInk;
 in vec4 vColour;
+in float vAcross;
+flat in float vHalf_px;
 out vec4 outColour;
 
 void main() {
-  outColour = vec4(mix(vColour.rgb, vec3(0.0), uInk), vColour.a);
+  float cover = clamp(vHalf_px - abs(vAcross), 0.0, 1.0);
+  outColour = vec4(mix(vColour.rgb, vec3(0.0), uInk), vColour.a * cover);
 }
 `;
 

@@ -1,7 +1,6 @@
 /** The one renderer: up to two views side by side, one camera, drawn only when something changed. */
 
-import { Color, LinearSRGBColorSpace, WebGLRenderer } from 'three';
-import type { Rect } from '../layout/boxes';
+import { Color, LinearSRGBColorSpace, WebGLRenderer, type Vector3 } from 'three';
 import type { Theme } from '../state/model';
 import { Rig } from './rig';
 import { SCENE_THEMES } from './theme';
@@ -141,8 +140,9 @@ export class Stage {
     this.invalidate();
   }
 
-  fly(rect: Rect, depth: number, angles: 'home' | 'fly', jump: boolean): void {
-    const pose = this.rig.fit(rect, this.aspect, depth, angles);
+  /** Shows these points, in a glide or at once. */
+  fly(points: readonly Vector3[], angles: 'home' | 'fly', jump: boolean): void {
+    const pose = this.rig.fit(points, this.aspect, angles);
     if (jump) this.rig.jump(pose);
     else this.rig.glideTo(pose, performance.now());
     this.moved();
@@ -193,7 +193,7 @@ export class Stage {
       renderer.setViewport(index * width, 0, width, height);
       renderer.setScissor(index * width, 0, width, height);
       renderer.setScissorTest(true);
-      view.placeLabels(rig.camera, width, height);
+      view.prepare(rig.camera, width, height);
       renderer.render(view.scene, rig.camera);
       if (view.frame) this.note(view);
     });

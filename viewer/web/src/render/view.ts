@@ -10,6 +10,7 @@ import { Labels } from './labels';
 import { Lines } from './lines';
 import { Plates, type CellAddress } from './plates';
 import { SampleTextures } from './textures';
+import { cornersOf } from './rig';
 import type { SceneTheme } from './theme';
 
 export interface ViewOptions {
@@ -73,8 +74,19 @@ export class View {
     this.cloud?.paint(theme);
   }
 
-  placeLabels(camera: PerspectiveCamera, width_px: number, height_px: number): void {
+  /** What depends on the camera: which labels are shown, how thin a line may get. */
+  prepare(camera: PerspectiveCamera, width_px: number, height_px: number): void {
     this.labels.place(camera, width_px, height_px);
+    this.lines.setView(camera, height_px);
+  }
+
+  /** The points that must be in sight to see everything. */
+  get extremes(): Vector3[] {
+    const points = cornersOf(this.layout.core);
+    if (!this.layout.cloud) return points;
+    const { x, y, size } = this.layout.cloud;
+    const h = size / 2;
+    return [...points, ...cornersOf({ left: x - h, right: x + h, bottom: y - h, top: y + h }, size)];
   }
 
   /** False if nothing changed by it. */

@@ -5,6 +5,7 @@ import { union } from '../layout/boxes';
 import { RUN_COLOURS } from '../layout/colour';
 import { listenToGestures } from '../render/gestures';
 import { onFront, rayThrough } from '../render/pick';
+import { cornersOf } from '../render/rig';
 import { NoWebGLError, Stage } from '../render/stage';
 import { SCENE_THEMES } from '../render/theme';
 import { View } from '../render/view';
@@ -59,12 +60,14 @@ export class ModelTab {
       store.dispatch({ type: 'panel', open: true }),
     );
     const reset = button('reset-view', 'Reset the view (key R)', icon(ICONS.home), () => this.resetView());
-    const tools = h('div', { class: 'stage-tools' }, this.listButton, reset, this.scaleButton);
+    this.listButton.classList.add('list-button');
+    const tools = h('div', { class: 'stage-tools' }, this.scaleButton, reset);
     this.overlay = h(
       'div',
       { class: 'scene', 'data-test': 'scene' },
       this.canvas,
       this.titles,
+      this.listButton,
       tools,
       this.legend.element,
       this.details.element,
@@ -264,8 +267,7 @@ export class ModelTab {
   private fit(jump: boolean): void {
     const views = this.ordered;
     if (views.length === 0) return;
-    const depth = Math.max(...views.map((view) => (view.layout.cloud?.size ?? 0) * 0.6));
-    this.stage?.fly(union(views.map((view) => view.layout.bounds)), depth, 'home', jump);
+    this.stage?.fly(views.flatMap((view) => view.extremes), 'home', jump);
   }
 
   private choose(selection: Selection, fly: boolean): void {
@@ -282,7 +284,7 @@ export class ModelTab {
 
   private flyTo(rect: Rect, depth = 0): void {
     this.touched = true;
-    this.stage?.fly(rect, depth, 'fly', prefersStillness());
+    this.stage?.fly(cornersOf(rect, depth), 'fly', prefersStillness());
   }
 
   /** A tensor, the layer around it, or everything. */
