@@ -77,6 +77,11 @@ class ViewerServer:
         )
         self._thread = threading.Thread(target=self._server.run, name="paramviz-viewer", daemon=True)
 
+    @property
+    def n_streams(self) -> int:
+        """Live streams that are open now."""
+        return self._tail.n_streams
+
     def start(self) -> ViewerServer:
         """Serve in the background. Returns itself."""
         self._thread.start()
@@ -90,15 +95,16 @@ class ViewerServer:
     def close(self) -> None:
         """End streams, answer what was begun, free the port. A second call does nothing."""
         self._tail.close()
+        # The threads first: one that still writes needs its channel and the loop that empties it.
+        self._server.task_dispatcher.shutdown(timeout=_SHUTDOWN_S)
         if self._thread.is_alive():
             self._server.trigger.pull_trigger(self._close_channels)
             self._thread.join()
         else:
             self._close_channels()
-        self._server.task_dispatcher.shutdown(timeout=_SHUTDOWN_S)
 
     def _close_channels(self) -> None:
-        """In the server's own thread: its loop ends when nothing is left to look at."""
+        """In the server's own thread, whose loop ends when nothing is left to look at."""
         for channel in list(self._channels.values()):
             channel.close()
         self._channels.clear()

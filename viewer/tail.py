@@ -79,6 +79,11 @@ class Tail:
     def closed(self) -> bool:
         return self._stop.is_set()
 
+    @property
+    def n_streams(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
     def listen(self, runs: Sequence[OpenedRun]) -> Listener:
         """Register a listener; a 503 if all places are taken."""
         with self._state:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from paramviz.cli.wording import plain
 from paramviz.errors import ParamvizError
 
 _ENVIRONMENT = 3
@@ -37,4 +38,4 @@ class FailureReportingGroup(click.Group):
 
 
 def _report(message: str) -> None:
-    click.echo(f"paramviz: error: {' '.join(message.split())}", err=True)
+    click.echo(f"paramviz: error: {plain(' '.join(message.split()))}", err=True)

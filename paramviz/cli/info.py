@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paramviz.cli.quantities import bytes_text, counted, duration_text, number_text
 from paramviz.cli.summary import Summary, summarise
+from paramviz.cli.wording import bytes_text, counted, duration_text, number_text, plain
 from paramviz.store import open_run
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def _parts(run: dict[str, Any]) -> Iterator[RenderableType]:
     from rich.text import Text
 
     colour = _COLOURS[run["status"]]
-    yield Text.assemble((run["name"], "bold"), "  ", (f"● {run['status']}", colour), f"  {run['path']}")
+    yield Text.assemble(
+        (plain(run["name"]), "bold"), "  ", (f"● {run['status']}", colour), f"  {plain(run['path'])}"
+    )
     yield _facts(run)
     if run["roles"]:
         yield _roles(run["roles"])
@@ -168,10 +170,10 @@ def _pairs(pairs: Iterator[tuple[str, str]]) -> Table:
 
 
 def _plain(text: str) -> RenderableType:
-    """Text of a stranger's run: no markup, and no control character that could drive the terminal."""
+    """Text of a stranger's run, in which nothing is taken for markup either."""
     from rich.text import Text
 
-    return Text("".join(c if c.isprintable() or c == "\n" else "�" for c in text))
+    return Text(plain(text))
 
 
 def _one_line(value: Any) -> str:

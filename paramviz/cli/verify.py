@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from paramviz.cli.quantities import bytes_text, counted
+from paramviz.cli.wording import bytes_text, counted, plain
 from paramviz.store import VerifyReport, verify_run
 
 _DAMAGED = 1
@@ -39,16 +39,17 @@ def _progress_bar() -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("verifying", total=None, visible=bar.console.is_terminal)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("verifying", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print(report: VerifyReport) -> None:
     for problem in report.problems:
-        click.echo(f"{problem.key}: {problem.message}")
+        click.echo(plain(f"{problem.key}: {problem.message}"))
     for note in report.notes:
-        click.echo(f"note: {note}")
+        click.echo(plain(f"note: {note}"))
     verdict = counted(len(report.problems), "problem") if report.problems else "no damage"
     extent = f"{counted(report.iterations, 'snapshot')}, {counted(report.files, 'file')}"
     click.echo(f"{report.path}: {verdict} in {extent}, {bytes_text(report.bytes)} ({report.status})")

@@ -1,8 +1,13 @@
-"""Numbers as people read them."""
+"""Numbers and strangers' texts as people read them."""
 
 from __future__ import annotations
 
 import math
+
+
+def plain(text: str) -> str:
+    """`text` without the control characters by which a stranger's run could drive the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
 def counted(n: int, noun: str) -> str:
