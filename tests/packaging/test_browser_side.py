@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -101,3 +102,9 @@ def test_the_commands_answer_by_their_exit_status(web, capsys):
     assert web.main(["stale"]) == 1
     assert web.main(["deploy"]) == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_no_script_of_the_page_calls_npm(project_root):
+    """The npm of the Node.js wheel starts through its node only: nested in a script it would not be found."""
+    package = json.loads((project_root / "viewer" / "web" / "package.json").read_text())
+    assert not [line for line in package["scripts"].values() if re.search(r"\b(npm|npx)\b", line)]
