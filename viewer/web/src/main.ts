@@ -48,6 +48,10 @@ function start(): void {
   const theme = storedTheme();
   document.documentElement.dataset.theme = theme;
   const store = new Store(initialState(theme));
+  // The first subscriber, so that all others find the stylesheet's colours changed already.
+  store.subscribe((state, previous) => {
+    if (state.theme !== previous.theme) keepTheme(state.theme);
+  });
   const api = new Api(new URL('api/', document.baseURI).href);
   const session: Session = new Session(api, store, {
     present: (pictures) => model.present(pictures),
@@ -68,7 +72,7 @@ function start(): void {
   };
   const begin = () => open(() => session.start(runsInAddress()));
   const retry = () => (store.state.failure ? begin() : session.retry());
-  const header = new Header(store, { select: (runs) => open(() => session.select(runs)), retry });
+  const header = new Header(store, { select: (runs) => open(() => session.select(runs)) });
   const model = new ModelTab(store, session);
   const loss = new LossTab(store);
   const dock = new Dock(store, player);
@@ -76,8 +80,8 @@ function start(): void {
   const notices = new Notices(store, retry);
   listenToKeys(store, player, { resetView: () => model.resetView() });
   store.subscribe((state, previous) => {
-    if (state.theme !== previous.theme) keepTheme(state.theme);
-    if (state.selected !== previous.selected) document.title = titleOf(state.selected.map((id) => state.runs[id]!.info.name));
+    if (state.selected === previous.selected) return;
+    document.title = titleOf(state.selected.map((id) => state.runs[id]!.info.name));
   });
   document
     .getElementById('app')!

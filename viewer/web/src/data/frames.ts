@@ -103,20 +103,18 @@ export class FrameSource {
     return this.isInBasis(run, frame) ? null : 'embedding';
   }
 
-  private async fetch(batch: readonly Want[], signal: AbortSignal): Promise<void> {
+  private async fetch(batch: readonly Want[], signal: AbortSignal): Promise<() => void> {
     const { run, part } = batch[0]!;
     const iterations = batch.map((want) => want.iteration);
     const basis = this.basisOf.get(run) ?? null;
-    let results: FrameResult[];
     try {
-      results = await this.api.frames(run, iterations, part, basis, signal);
+      const results = await this.api.frames(run, iterations, part, basis, signal);
+      return () => {
+        for (const result of results) this.keep(run, part, result);
+      };
     } catch (error) {
-      if (signal.aborted) return;
-      this.fail(batch, error);
-      return;
+      return () => this.fail(batch, error);
     }
-    if (signal.aborted) return;
-    for (const result of results) this.keep(run, part, result);
   }
 
   private keep(run: string, part: FramePart, result: FrameResult): void {

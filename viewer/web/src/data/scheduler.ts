@@ -27,8 +27,11 @@ export interface SchedulerOptions {
 
 export const SCHEDULER_DEFAULTS: SchedulerOptions = { maxInFlight: 6, reservedForVisible: 2, maxBatch: 8 };
 
-/** Answers once everything in the batch has been dealt with; rejects only when aborted. */
-export type BatchFetch = (batch: readonly Want[], signal: AbortSignal) => Promise<void>;
+/**
+ * Fetches a batch and answers with the way to hand it over, which is called when the flight has landed:
+ * so whoever wishes anew on the news doesn't find a flight that is over. Never rejects.
+ */
+export type BatchFetch = (batch: readonly Want[], signal: AbortSignal) => Promise<() => void>;
 
 interface Flight {
   keys: Set<string>;
@@ -124,9 +127,10 @@ export class Scheduler {
       controller: new AbortController(),
     };
     this.flights.add(flight);
-    const landed = () => {
-      if (this.flights.delete(flight)) this.pump();
-    };
-    this.fetchBatch(batch, flight.controller.signal).then(landed, landed);
+    void this.fetchBatch(batch, flight.controller.signal).then((deliver) => {
+      if (!this.flights.delete(flight)) return;
+      deliver();
+      this.pump();
+    });
   }
 }

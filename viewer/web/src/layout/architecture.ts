@@ -83,7 +83,7 @@ function transformerLayout(parts: Parts, columns: number, aspect: number): Layou
   }
   const last = ends.length - 1;
   const tail = placeHead(parts, last * pitch, { end: ends[last]!, bottoms }, pitch, sketch);
-  spines(ends, tail, { pitch, rightReach, layersTop }, parts.spineWidth, sketch);
+  spines(ends, bottoms, tail, { pitch, rightReach, layersTop }, parts.spineWidth, sketch);
   let bounds = boundsOf(sketch);
   if (parts.rest.length > 0) bounds = appendRest(parts.rest, bounds, aspect, sketch);
   return { ...sketch, cloud: null, core: bounds, bounds };
@@ -194,7 +194,14 @@ interface ColumnPlaces {
 }
 
 /** The residual stream down each column, and over to the top of the next one. */
-function spines(ends: readonly number[], tail: number, places: ColumnPlaces, width: number, sketch: Sketch): void {
+function spines(
+  ends: readonly number[],
+  bottoms: readonly number[],
+  tail: number,
+  places: ColumnPlaces,
+  width: number,
+  sketch: Sketch,
+): void {
   const { pitch, rightReach, layersTop } = places;
   ends.forEach((end, column) => {
     const x = column * pitch;
@@ -212,13 +219,15 @@ function spines(ends: readonly number[], tail: number, places: ColumnPlaces, wid
       thickness: width,
     });
     if (isLast) return;
+    // Below everything of this column, so that the line crosses no block.
+    const turn = Math.min(bottom, bottoms[column]!) - 2.5;
     const aisle = x + rightReach + COLUMN_GAP * 0.45;
     sketch.lines.push({
       kind: 'flow',
       points: [
         [x, bottom],
-        [x, bottom - 2.5],
-        [aisle, bottom - 2.5],
+        [x, turn],
+        [aisle, turn],
         [aisle, layersTop + 3.5],
         [x + pitch, layersTop + 3.5],
         [x + pitch, layersTop + 2],
@@ -272,7 +281,7 @@ function withCloud(layout: Layout, options: LayoutOptions): Layout {
 
 function cloudLabel(cloud: { x: number; y: number; size: number }): Label {
   return {
-    text: 'token embeddings, leading 3 components',
+    text: 'token embeddings',
     x: cloud.x,
     y: cloud.y + cloud.size / 2,
     priority: 0,

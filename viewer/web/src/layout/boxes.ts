@@ -44,8 +44,8 @@ export interface Label {
   priority: number;
   /** World width of what it names: far away, a label wider than that is hidden. */
   span: number;
-  /** Where the label lies above its point: over it, to its right ('corner') or to its left ('end'). */
-  anchor: 'above' | 'corner' | 'end';
+  /** Where the label lies: over its point, above it to the right ('corner') or left ('end'), or under it. */
+  anchor: 'above' | 'corner' | 'end' | 'below';
   tone: 'title' | 'plain';
 }
 

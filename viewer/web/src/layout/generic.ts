@@ -8,6 +8,7 @@ const UNIT_GAP = 2.4;
 const ROW_GAP = 3.2;
 const HEADING = 4;
 const SECTION_GAP = 5;
+const PART_NAMES = ['Q', 'K', 'V'];
 
 interface Section {
   title: string;
@@ -119,6 +120,25 @@ function placeSection(section: Section, startX: number, top: number, limit: numb
     rowHeight = Math.max(rowHeight, unit.height);
   }
   return { boxes };
+}
+
+/** Names of a plate's equal parts, beside or under it; seen when the plate is large on screen. */
+export function splitLabels(box: Box): Label[] {
+  const { split } = box;
+  if (!split) return [];
+  const alongX = (split.axis === 'columns') !== box.transposed;
+  return PART_NAMES.slice(0, split.parts).map((text, part): Label => {
+    const share = (part + 0.5) / split.parts - 0.5;
+    return {
+      text,
+      x: alongX ? box.x + share * box.width : box.x - box.width / 2,
+      y: alongX ? box.y - box.height / 2 : box.y - share * box.height,
+      priority: 400,
+      span: (alongX ? box.width : box.height) / split.parts / 2,
+      anchor: alongX ? 'below' : 'end',
+      tone: 'plain',
+    };
+  });
 }
 
 /** The label over a plate; strips keep theirs for when they are large on screen. */

@@ -5,7 +5,7 @@
 
 import type { Block } from '../data/types';
 import { rectOf, union, type Box, type Label, type Line, type Region } from './boxes';
-import { boxLabel } from './generic';
+import { boxLabel, splitLabels } from './generic';
 import { placeUnit, type Unit } from './units';
 
 /** From the spine's edge to the nearest block. */
@@ -203,7 +203,7 @@ export function placeLayer(units: LayerUnits, spineX: number, half: number, free
   return {
     boxes,
     lines,
-    labels: boxes.map(boxLabel),
+    labels: boxes.flatMap((box) => [boxLabel(box), ...splitLabels(box)]),
     region: { title: `layer ${units.layer}`, layer: units.layer, rect },
     lanes: { spine: y - SPINE_STEP, left, right },
   };

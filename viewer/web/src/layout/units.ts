@@ -80,8 +80,11 @@ const ROLE_LABELS: Record<string, string> = {
   mlp_down: 'down',
 };
 
-function labelOf(tensor: TensorInfo): string {
-  return ROLE_LABELS[tensor.role] ?? leafOf(moduleOf(tensor.name));
+/** `isMain`: the tensor that stands for its module; the others go by their own name ("bias"). */
+function labelOf(tensor: TensorInfo, isMain: boolean): string {
+  if (!isMain) return leafOf(tensor.name);
+  const name = ROLE_LABELS[tensor.role] ?? leafOf(moduleOf(tensor.name));
+  return tensor.tied_to === null ? name : `${name} (tied to ${leafOf(moduleOf(tensor.tied_to))})`;
 }
 
 /** Q, K and V in one matrix: three equal parts along the side that is three times the other. */
@@ -93,13 +96,15 @@ function splitOf(tensor: TensorInfo): Box['split'] {
   return null;
 }
 
-function boxOf(tensor: TensorInfo, place: Pick<Box, 'x' | 'y' | 'width' | 'height' | 'transposed'>): Box {
+type Place = Pick<Box, 'x' | 'y' | 'width' | 'height' | 'transposed'>;
+
+function boxOf(tensor: TensorInfo, isMain: boolean, place: Place): Box {
   return {
     tensor: tensor.index,
     ...place,
     block: tensor.block,
     layer: tensor.layer,
-    label: labelOf(tensor),
+    label: labelOf(tensor, isMain),
     split: splitOf(tensor),
     ghost: tensor.tied_to !== null,
   };
@@ -117,26 +122,27 @@ export function makeUnit(group: readonly TensorInfo[], inRows: boolean, options:
     const [rows, columns] = matrixShape(plate);
     const w = sideLength(transposed ? rows : columns);
     const h = sideLength(transposed ? columns : rows);
-    boxes.push(boxOf(plate, { x: x + w / 2, y: -h / 2, width: w, height: h, transposed }));
+    boxes.push(boxOf(plate, true, { x: x + w / 2, y: -h / 2, width: w, height: h, transposed }));
     x += w + PLATE_GAP;
     height = Math.max(height, h);
   }
   let width = Math.max(x - PLATE_GAP, 0);
   const weight = plates.length === 1 ? plates[0]! : null;
   for (const vector of vectors) {
+    const isMain = plates.length === 0 && vector === vectors[0];
     const [, length] = matrixShape(vector);
     const upright = weight !== null && isAlongRows(weight, length, inRows) !== (options.transposed ?? false);
     if (weight && upright) {
       const h = boxes[0]!.height;
       boxes.push(
-        boxOf(vector, { x: width + STRIP_GAP + STRIP / 2, y: -h / 2, width: STRIP, height: h, transposed: true }),
+        boxOf(vector, false, { x: width + STRIP_GAP + STRIP / 2, y: -h / 2, width: STRIP, height: h, transposed: true }),
       );
       width += STRIP_GAP + STRIP;
     } else {
       const w = weight ? boxes[0]!.width : (options.stripWidth ?? Math.max(sideLength(length), STRIP));
       const gap = height > 0 ? STRIP_GAP : 0;
       boxes.push(
-        boxOf(vector, { x: w / 2, y: -(height + gap + STRIP / 2), width: w, height: STRIP, transposed: false }),
+        boxOf(vector, isMain, { x: w / 2, y: -(height + gap + STRIP / 2), width: w, height: STRIP, transposed: false }),
       );
       height += gap + STRIP;
       width = Math.max(width, w);

@@ -33,6 +33,7 @@ export class Cloud {
   readonly frame: LineSegments<BufferGeometry, LineBasicMaterial>;
   readonly place: CloudFrame;
   private readonly mostPoints: number;
+  private readonly ratio: number;
   private basis: number | null = null;
   private coordinates: Float32Array<ArrayBuffer> = new Float32Array(0);
   private glideStart_ms: number | null = null;
@@ -43,6 +44,7 @@ export class Cloud {
   constructor(place: CloudFrame, mostPoints: number, ratio: number) {
     this.place = place;
     this.mostPoints = mostPoints;
+    this.ratio = ratio;
     const material = new ShaderMaterial({
       glslVersion: GLSL3,
       vertexShader: POINT_VERTEX,
@@ -53,8 +55,8 @@ export class Cloud {
         uCentre: { value: new Vector3(place.x, place.y, 0) },
         uHalfSize: { value: place.size / 2 },
         uRange: { value: new Vector2(0, 1) },
-        uSize_px: { value: 4 * ratio },
-        uReach: { value: place.size * 4 },
+        uSize_px: { value: 4 },
+        uReach: { value: place.size * 5 },
         uInk: { value: 0 },
       },
     });
@@ -95,9 +97,11 @@ export class Cloud {
     this.basis = embedding.basis;
     const magnitudes = finiteRange(embedding.magnitude);
     const extent = extentOf(coordinates);
-    const { uRange, uExtent, uMix } = this.points.material.uniforms;
+    const { uRange, uExtent, uMix, uSize_px } = this.points.material.uniforms;
     (uRange!.value as Vector2).set(...magnitudes);
     uExtent!.value = extent;
+    // A few tokens are drawn large, many small.
+    uSize_px!.value = this.ratio * Math.min(Math.max(26 / Math.cbrt(tokens), 2.5), 6);
     uMix!.value = this.glideStart_ms === null ? 1 : 0;
     this.facts = { extent, magnitudes, shown: coordinates.length / 3, tokens };
   }
@@ -182,11 +186,11 @@ function finiteRange(values: Float32Array): [number, number] {
   return low <= high ? [low, high] : [0, 1];
 }
 
-/** The cube's half side in steps of sqrt(2), so that growth shows as growth between two steps. */
+/** The cube's half side in steps of 19 %, so that growth shows as growth between two steps. */
 function extentOf(coordinates: Float32Array): number {
   const [low, high] = finiteRange(coordinates);
   const reach = Math.max(Math.abs(low), Math.abs(high), 1e-12);
-  return 2 ** (Math.ceil(Math.log2(reach) * 2) / 2);
+  return 2 ** (Math.ceil(Math.log2(reach) * 4) / 4);
 }
 
 function cubeEdges({ x, y, size }: CloudFrame): BufferGeometry {

@@ -109,7 +109,7 @@ export class Labels {
       if (span_px < needed_px) return;
       const x = (at.x * 0.5 + 0.5) * width_px;
       const y = (0.5 - at.y * 0.5) * height_px;
-      const [dx, dy] = offsetOf(label.anchor, width);
+      const [dx, dy] = offsetOf(label.anchor, width, height);
       candidates.push({ id, left: x + dx, top: y - dy - height, width, height, priority: label.priority });
     });
     this.write(placeLabels(candidates).slice(0, MOST_SHOWN), width_px, height_px);
@@ -126,7 +126,7 @@ export class Labels {
     ids.forEach((id, index) => {
       const label = this.labels[id]!;
       const glyph = this.glyphs.get(keyOf(label))!;
-      const [dx, dy] = offsetOf(label.anchor, glyph.width / this.ratio);
+      const [dx, dy] = offsetOf(label.anchor, glyph.width / this.ratio, glyph.height / this.ratio);
       this.anchors.set([label.x, label.y, 0], index * 3);
       this.rects.set([dx * this.ratio, dy * this.ratio, glyph.width, glyph.height], index * 4);
       this.atlas.set(
@@ -178,9 +178,9 @@ export class Labels {
 const keyOf = (label: Label) => `${label.tone} ${label.text}`;
 
 /** From the anchor to the pill's lower left corner, CSS pixels, y up. */
-function offsetOf(anchor: Label['anchor'], width: number): [number, number] {
-  const dx = { above: -width / 2, corner: 0, end: -width }[anchor];
-  return [dx, GAP_px];
+function offsetOf(anchor: Label['anchor'], width: number, height: number): [number, number] {
+  const dx = { above: -width / 2, corner: 0, end: -width - GAP_px, below: -width / 2 }[anchor];
+  return [dx, anchor === 'below' ? -GAP_px - height : GAP_px];
 }
 
 function drawPill(context: CanvasRenderingContext2D, label: Label, glyph: Glyph, ratio: number): void {

@@ -14,6 +14,12 @@ export interface Pose {
   pitch: number;
 }
 
+/** Shares of a view's height. */
+export interface Inset {
+  top: number;
+  bottom: number;
+}
+
 const FIELD_OF_VIEW_deg = 24;
 const GLIDE_ms = 700;
 const MOST_PITCH = 1.45;
@@ -35,6 +41,7 @@ export class Rig {
   private pose: Pose = { x: 0, y: 0, z: 0, distance: 100, yaw: HOME_YAW, pitch: HOME_PITCH };
   private glide: Glide | null = null;
   private reach = 100;
+  private homes: Pose[] = [];
 
   get isGliding(): boolean {
     return this.glide !== null;
@@ -54,13 +61,22 @@ export class Rig {
     this.reach = Math.max(bounds.right - bounds.left, bounds.top - bounds.bottom, 10);
   }
 
-  /** A pose that shows all of these points in a view of this aspect. */
-  fit(points: readonly Vector3[], aspect: number, angles: 'home' | 'fly' = 'home'): Pose {
+  /** Where each view is at home; the first is the base that the one pose is told in. */
+  setHomes(homes: readonly Pose[]): void {
+    this.homes = [...homes];
+  }
+
+  /**
+   * A pose that shows all of these points in a view of this aspect. `inset`: shares of the view's
+   * height that stay free at the top and the bottom.
+   */
+  fit(points: readonly Vector3[], aspect: number, inset: Inset, angles: 'home' | 'fly'): Pose {
     const yaw = angles === 'home' ? HOME_YAW : FLY_YAW;
     const pitch = angles === 'home' ? HOME_PITCH : FLY_PITCH;
     const { right, up, back } = axes(yaw, pitch);
     const tanY = Math.tan((FIELD_OF_VIEW_deg * Math.PI) / 360);
     const tanX = tanY * aspect;
+    const freeY = tanY * (1 - inset.top - inset.bottom);
     const target = new Box3().setFromPoints([...points]).getCenter(new Vector3());
     let distance = 1;
     // Perspective shifts the middle: centre what is seen, then measure, a few times.
@@ -72,7 +88,7 @@ export class Rig {
         distance = Math.max(
           distance,
           near + Math.abs(from.dot(right)) / tanX,
-          near + Math.abs(from.dot(up)) / tanY,
+          near + Math.abs(from.dot(up)) / freeY,
         );
       }
       const seen = points.map((corner) => {
@@ -84,7 +100,28 @@ export class Rig {
         (Math.min(...seen.map((point) => point[index])) + Math.max(...seen.map((point) => point[index]))) / 2;
       target.addScaledVector(right, middle(0) * distance).addScaledVector(up, middle(1) * distance);
     }
-    return { x: target.x, y: target.y, z: target.z, distance: distance * MARGIN, yaw, pitch };
+    distance *= MARGIN;
+    target.addScaledVector(up, (inset.top - inset.bottom) * tanY * distance);
+    return { x: target.x, y: target.y, z: target.z, distance, yaw, pitch };
+  }
+
+  /**
+   * A place in the world of one view, told in the world of the first. Two models of different size fill
+   * their views alike, and move alike; for two of one kind both worlds are the same.
+   */
+  toBase(at: Vector3, view: number): Vector3 {
+    const [base, home] = [this.homes[0], this.homes[view]];
+    if (!base || !home) return at;
+    const scale = base.distance / home.distance;
+    return at.clone().sub(pointOf(home)).multiplyScalar(scale).add(pointOf(base));
+  }
+
+  /** A pose fitted in one view's world, told in the world of the first. */
+  poseToBase(pose: Pose, view: number): Pose {
+    const [base, home] = [this.homes[0], this.homes[view]];
+    if (!base || !home) return pose;
+    const { x, y, z } = this.toBase(pointOf(pose), view);
+    return { ...pose, x, y, z, distance: (pose.distance * base.distance) / home.distance };
   }
 
   jump(pose: Pose): void {
@@ -145,13 +182,19 @@ export class Rig {
     });
   }
 
-  /** Sets the camera for a view of this aspect. */
-  apply(aspect: number): void {
-    const { x, y, z, distance, yaw, pitch } = this.pose;
+  /** Sets the camera for one of the views, each of this aspect. */
+  apply(aspect: number, view: number): void {
+    const { yaw, pitch } = this.pose;
+    const [base, home] = [this.homes[0], this.homes[view]];
+    const scale = base && home ? home.distance / base.distance : 1;
+    const distance = this.pose.distance * scale;
+    const target = pointOf(this.pose);
+    if (base && home) target.sub(pointOf(base)).multiplyScalar(scale).add(pointOf(home));
+    const { x, y, z } = target;
     const { back } = axes(yaw, pitch);
     this.camera.aspect = aspect;
     this.camera.near = Math.max(distance / 50, 0.1);
-    this.camera.far = distance + this.reach * 6;
+    this.camera.far = distance + this.reach * scale * 6;
     this.camera.position.set(x, y, z).addScaledVector(back, distance);
     this.camera.lookAt(x, y, z);
     this.camera.updateProjectionMatrix();
@@ -181,6 +224,10 @@ export function cornersOf(rect: Rect, depth = 0): Vector3[] {
     }
   }
   return corners;
+}
+
+function pointOf({ x, y, z }: Pose): Vector3 {
+  return new Vector3(x, y, z);
 }
 
 function axes(yaw: number, pitch: number): { right: Vector3; up: Vector3; back: Vector3 } {

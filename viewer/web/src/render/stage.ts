@@ -1,8 +1,8 @@
 /** The one renderer: up to two views side by side, one camera, drawn only when something changed. */
 
-import { Color, LinearSRGBColorSpace, WebGLRenderer, type Vector3 } from 'three';
+import { Color, LinearSRGBColorSpace, WebGLRenderer, type PerspectiveCamera, type Vector3 } from 'three';
 import type { Theme } from '../state/model';
-import { Rig } from './rig';
+import { Rig, type Inset, type Pose } from './rig';
 import { SCENE_THEMES } from './theme';
 import type { View } from './view';
 
@@ -29,6 +29,9 @@ export interface Pixels {
 /** A software renderer pays for every pixel; while the camera moves it draws fewer. */
 const SOFTWARE_MOVING_RATIO = 0.7;
 const SETTLE_ms = 160;
+/** Kept free at the top and bottom of the home view: labels, and the titles of two runs. */
+const INSET_ONE_px = [22, 8] as const;
+const INSET_TWO_px = [74, 62] as const;
 
 /** The renderer could not be made: no WebGL2. */
 export class NoWebGLError extends Error {}
@@ -39,7 +42,10 @@ export class Stage {
   readonly software: boolean;
   private readonly renderer: WebGLRenderer;
   private readonly afterDraw = new Set<() => void>();
+  /** Called after a draw in which the camera stood elsewhere than before. */
+  onCameraMoved: () => void = () => undefined;
   private views: View[] = [];
+  private cameraMoved = false;
   private handle: number | null = null;
   private settleTimer: ReturnType<typeof setTimeout> | null = null;
   private moving = false;
@@ -131,6 +137,7 @@ export class Stage {
 
   /** The camera moved: draw, coarser where the renderer is slow, and finely once it rests. */
   moved(): void {
+    this.cameraMoved = true;
     if (this.software && !this.moving) {
       this.moving = true;
       this.applySize();
@@ -140,9 +147,33 @@ export class Stage {
     this.invalidate();
   }
 
-  /** Shows these points, in a glide or at once. */
-  fly(points: readonly Vector3[], angles: 'home' | 'fly', jump: boolean): void {
-    const pose = this.rig.fit(points, this.aspect, angles);
+  /** Everything in sight, in every view. */
+  home(jump: boolean): void {
+    if (this.views.length === 0) return;
+    const homes = this.views.map((view) => this.rig.fit(view.extremes, this.aspect, this.inset, 'home'));
+    this.rig.setHomes(homes);
+    this.goTo(homes[0]!, jump);
+  }
+
+  /** Shows these points of one view, in a glide or at once. */
+  fly(points: readonly Vector3[], view: View, jump: boolean): void {
+    const pose = this.rig.fit(points, this.aspect, this.inset, 'fly');
+    this.goTo(this.rig.poseToBase(pose, this.views.indexOf(view)), jump);
+  }
+
+  /** Sets the camera for a view, to ask where things are on screen. */
+  look(view: View): PerspectiveCamera {
+    this.rig.apply(this.aspect, Math.max(this.views.indexOf(view), 0));
+    return this.rig.camera;
+  }
+
+  private get inset(): Inset {
+    const [top, bottom] = this.views.length > 1 ? INSET_TWO_px : INSET_ONE_px;
+    const { height } = this.size;
+    return { top: Math.min(top / height, 0.2), bottom: Math.min(bottom / height, 0.2) };
+  }
+
+  private goTo(pose: Pose, jump: boolean): void {
     if (jump) this.rig.jump(pose);
     else this.rig.glideTo(pose, performance.now());
     this.moved();
@@ -187,8 +218,8 @@ export class Stage {
     renderer.setClearColor(this.background, 1);
     renderer.clear();
     const { width, height } = this.viewSize;
-    rig.apply(this.aspect);
     this.views.forEach((view, index) => {
+      rig.apply(this.aspect, index);
       isGliding = (view.cloud?.advance(now_ms) ?? false) || isGliding;
       renderer.setViewport(index * width, 0, width, height);
       renderer.setScissor(index * width, 0, width, height);
@@ -202,6 +233,10 @@ export class Stage {
     const callbacks = [...this.afterDraw];
     this.afterDraw.clear();
     for (const callback of callbacks) callback();
+    if (this.cameraMoved && !isMoving) {
+      this.cameraMoved = false;
+      this.onCameraMoved();
+    }
     if (isMoving) this.moved();
     else if (isGliding) this.invalidate();
   }

@@ -3,7 +3,6 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { align, type Curve } from './align';
-import { number } from './format';
 
 export interface ChartLine extends Curve {
   label: string;
@@ -171,5 +170,7 @@ export class Chart {
 }
 
 function axisNumber(value: number | null): string {
-  return value === null ? '' : number(value);
+  if (value === null) return '';
+  const short = Number(value.toPrecision(6));
+  return short !== 0 && Math.abs(short) < 1e-3 ? short.toExponential() : short.toLocaleString('en-GB');
 }

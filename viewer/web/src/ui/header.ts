@@ -9,7 +9,6 @@ import { age } from './format';
 
 export interface HeaderActions {
   select(runs: string[]): void;
-  retry(): void;
 }
 
 export class Header {

@@ -37,7 +37,10 @@ export function listenToKeys(store: Store, player: Player, actions: KeyActions):
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = event.target as HTMLElement;
     if (target.closest('input, select, textarea, dialog[open]')) return;
-    if ((event.key === ' ' || event.key === 'Enter') && target.closest('button, summary')) return;
+    // A button reached by key is pressed by key; one that was clicked leaves the space bar to playback.
+    if ((event.key === ' ' || event.key === 'Enter') && target.closest('button, summary')?.matches(':focus-visible')) {
+      return;
+    }
     const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;
     event.preventDefault();

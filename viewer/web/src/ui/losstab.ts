@@ -5,12 +5,15 @@ import type { State } from '../state/model';
 import type { Store } from '../state/store';
 import { Chart, type ChartLine } from './chart';
 import { button, h } from './dom';
+import { number } from './format';
 
 const REDRAW_ms = 250;
 
 interface ChartCard {
   names: string[];
   element: HTMLElement;
+  /** values at the cursor */
+  readout: HTMLElement;
   chart: Chart;
 }
 
@@ -46,7 +49,7 @@ export class LossTab {
       if (state.tab !== previous.tab) this.draw(state);
       else if (fresh) this.drawLater();
       if (state.theme !== previous.theme) for (const { chart } of this.cards.values()) chart.repaint();
-      for (const { chart } of this.cards.values()) chart.setCursor(state.cursor);
+      for (const card of this.cards.values()) showCursor(card, state);
     });
   }
 
@@ -69,7 +72,7 @@ export class LossTab {
     groups.forEach((names) => {
       const card = this.cards.get(names[0]!) ?? this.makeCard(names);
       card.chart.setLines(linesOf(state, names));
-      card.chart.setCursor(state.cursor);
+      showCursor(card, state);
     });
   }
 
@@ -80,15 +83,16 @@ export class LossTab {
       ? button('log-scale', 'Logarithmic loss axis', 'log', () => this.toggleLog(), { class: 'quiet', 'aria-pressed': 'false' })
       : null;
     const key = h('span', { class: 'chart-key' });
+    const readout = h('span', { class: 'readout' });
     const title = h('h2', {}, TITLES[names[0]!] ?? names[0]!);
     const element = h(
       'section',
       { class: large ? 'card large' : 'card', 'data-test': `chart-${names[0]}` },
-      h('div', { class: 'card-head' }, title, key, toggle),
+      h('div', { class: 'card-head' }, title, key, readout, toggle),
       box,
     );
     const chart = new Chart(box, {
-      height: large ? 340 : 210,
+      height: large ? largeHeight() : 200,
       sync: 'scalars',
       logarithmic: large && this.logarithmic,
       onSeek: (x) => this.store.dispatch({ type: 'seek', iteration: Math.round(x) }),
@@ -97,9 +101,9 @@ export class LossTab {
       const dashed = h('span', { class: 'dash' }, 'validation');
       key.append(h('span', { class: 'line' }, 'training'), dashed);
     }
-    const card = { names, element, chart };
+    const card = { names, element, readout, chart };
     this.cards.set(names[0]!, card);
-    if (large) this.grid.prepend(element);
+    if (large) this.grid.before(element);
     else this.grid.append(element);
     return card;
   }
@@ -112,8 +116,26 @@ export class LossTab {
     card.element.remove();
     this.cards.delete('loss');
     this.draw(this.store.state);
-    this.grid.querySelector('[data-test="log-scale"]')?.setAttribute('aria-pressed', String(this.logarithmic));
+    this.element.querySelector('[data-test="log-scale"]')?.setAttribute('aria-pressed', String(this.logarithmic));
   }
+}
+
+/** The large chart takes what a small window can give. */
+function largeHeight(): number {
+  return Math.round(Math.min(Math.max(innerHeight * 0.36, 200), 380));
+}
+
+/** The cursor's line, and in words what the chart says there. */
+function showCursor(card: ChartCard, state: State): void {
+  const { cursor } = state;
+  card.chart.setCursor(cursor);
+  const values = state.selected.map((id, index) => {
+    const value = cursor === null ? null : (state.runs[id]?.series[card.names[0]!]?.at(cursor) ?? null);
+    const text = h('span', {}, value === null ? '–' : number(value));
+    text.style.color = RUN_COLOURS[index]!;
+    return text;
+  });
+  card.readout.replaceChildren(...values);
 }
 
 /** Loss with validation loss first, then the learning rate and the norms, then whatever else there is. */

@@ -1,5 +1,6 @@
 /** Model parameters: the stage with its views, the pointer, and what is laid over them. */
 
+import type { Vector3 } from 'three';
 import type { Rect } from '../layout/boxes';
 import { union } from '../layout/boxes';
 import { RUN_COLOURS } from '../layout/colour';
@@ -15,7 +16,7 @@ import type { Session } from '../state/session';
 import type { Store } from '../state/store';
 import { Details } from './details';
 import { button, h, icon, ICONS, setText } from './dom';
-import { count } from './format';
+import { count, number, percent } from './format';
 import { HoverCard } from './hovercard';
 import { Legend } from './legend';
 import { Panel } from './panel';
@@ -108,7 +109,7 @@ export class ModelTab {
 
   resetView(): void {
     this.touched = false;
-    this.fit(prefersStillness());
+    this.stage?.home(prefersStillness());
   }
 
   /** Bounds of a tensor's plate on screen, CSS pixels from the page's top left. */
@@ -116,8 +117,7 @@ export class ModelTab {
     const view = this.ordered[viewIndex];
     const tensor = view?.plan.tensors.find((one) => one.name === name);
     if (!view || !tensor || !this.stage) return null;
-    this.stage.rig.apply(this.stage.aspect);
-    const rect = view.screenRectOf(tensor.index, this.stage.rig.camera, this.stage.viewSize);
+    const rect = view.screenRectOf(tensor.index, this.stage.look(view), this.stage.viewSize);
     const box = this.canvas.getBoundingClientRect();
     if (!rect) return null;
     const left = box.left + viewIndex * this.stage.viewSize.width + rect.left;
@@ -151,6 +151,7 @@ export class ModelTab {
       this.touched = true;
       stage.moved();
     };
+    stage.onCameraMoved = () => this.hoverSoon();
     listenToGestures(this.canvas, {
       orbit: (dx, dy) => {
         stage.rig.orbit(-dx * ORBIT_PER_PIXEL, dy * ORBIT_PER_PIXEL);
@@ -161,7 +162,8 @@ export class ModelTab {
         moved();
       },
       zoom: (factor, x, y) => {
-        stage.rig.zoom(factor, this.worldAt(stage, x, y));
+        const at = this.worldAt(stage, x, y);
+        stage.rig.zoom(factor, at && stage.rig.toBase(at.world, at.index));
         moved();
       },
       hover: (x, y) => {
@@ -180,14 +182,18 @@ export class ModelTab {
     });
     new ResizeObserver(() => {
       stage.resize(this.overlay.clientWidth, this.overlay.clientHeight);
-      if (!this.touched) this.fit(true);
+      if (!this.touched) stage.home(true);
     }).observe(this.overlay);
   }
 
-  private worldAt(stage: Stage, x: number, y: number) {
+  /** The point of the plates' front plane under a point of the canvas, and in which view it is. */
+  private worldAt(stage: Stage, x: number, y: number): { world: Vector3; index: number } | null {
     const { width, height } = stage.viewSize;
-    stage.rig.apply(stage.aspect);
-    return onFront(rayThrough(stage.rig.camera, ((x % width) / width) * 2 - 1, 1 - (y / height) * 2));
+    const index = Math.min(Math.floor(x / width), stage.viewCount - 1);
+    const view = this.ordered[index];
+    if (!view) return null;
+    const world = onFront(rayThrough(stage.look(view), ((x - index * width) / width) * 2 - 1, 1 - (y / height) * 2));
+    return world && { world, index };
   }
 
   private follow(state: State, previous: State): void {
@@ -261,13 +267,8 @@ export class ModelTab {
     if (!stage || views.length === stage.viewCount && views.every((view) => stage.shows(view))) return;
     stage.setViews(views);
     stage.rig.setReach(union(views.map((view) => view.layout.bounds)));
-    if (!this.touched) this.fit(true);
-  }
-
-  private fit(jump: boolean): void {
-    const views = this.ordered;
-    if (views.length === 0) return;
-    this.stage?.fly(views.flatMap((view) => view.extremes), 'home', jump);
+    stage.home(true);
+    this.touched = false;
   }
 
   private choose(selection: Selection, fly: boolean): void {
@@ -279,12 +280,12 @@ export class ModelTab {
   private flyToTensors(run: string, tensors: readonly number[]): void {
     const view = this.views.get(run);
     const rects = tensors.map((tensor) => view?.rectOf(tensor)).filter((rect) => rect !== null && rect !== undefined);
-    if (rects.length > 0) this.flyTo(union(rects));
+    if (view && rects.length > 0) this.flyTo(view, union(rects));
   }
 
-  private flyTo(rect: Rect, depth = 0): void {
+  private flyTo(view: View, rect: Rect, depth = 0): void {
     this.touched = true;
-    this.stage?.fly(cornersOf(rect, depth), 'fly', prefersStillness());
+    this.stage?.fly(cornersOf(rect, depth), view, prefersStillness());
   }
 
   /** A tensor, the layer around it, or everything. */
@@ -294,13 +295,13 @@ export class ModelTab {
       this.choose({ run: hit.view.run, tensor: hit.tensor }, true);
       return;
     }
-    const at = this.worldAt(this.stage, x, y);
+    const at = this.worldAt(this.stage, x, y)?.world;
     const region =
       at &&
       hit.view.layout.regions.find(
         ({ rect }) => at.x >= rect.left && at.x <= rect.right && at.y >= rect.bottom && at.y <= rect.top,
       );
-    if (region) this.flyTo(region.rect, region.title === 'embedding cloud' ? region.rect.right - region.rect.left : 0);
+    if (region) this.flyTo(hit.view, region.rect, region.title === 'embedding cloud' ? region.rect.right - region.rect.left : 0);
     else this.resetView();
   }
 
@@ -349,18 +350,21 @@ export class ModelTab {
         statistics: state.runs[view.run]?.info.statistics ?? [],
         mode: state.scaleMode,
         scale: known ? view.plates.scaleOf(Math.max(plate, 0)) : null,
-        cloud: view.cloud?.known ?? null,
+        // Two clouds are told apart under their views' titles.
+        cloud: state.selected.length > 1 ? null : (view.cloud?.known ?? null),
       });
       this.details.update(selected?.frame ?? null);
     }
     this.legend.element.hidden = !view;
     this.titles.hidden = state.selected.length < 2;
     if (state.selected.length < 2) return;
-    this.titles.replaceChildren(...state.selected.map((id, index) => viewTitle(state, id, index)));
+    this.titles.replaceChildren(
+      ...state.selected.map((id, index) => viewTitle(state, id, index, this.views.get(id))),
+    );
   }
 }
 
-function viewTitle(state: State, id: string, index: number): HTMLElement {
+function viewTitle(state: State, id: string, index: number, view: View | undefined): HTMLElement {
   const shown = state.shown[id];
   const key = h('span', { class: 'run-key', 'aria-hidden': 'true' });
   key.style.background = RUN_COLOURS[index]!;
@@ -369,7 +373,15 @@ function viewTitle(state: State, id: string, index: number): HTMLElement {
     'div',
     { class: 'view-title', 'data-test': `view-title-${index}` },
     h('span', { class: 'view-pill' }, key, state.runs[id]?.info.name ?? id, h('span', { class: 'dim' }, text)),
+    h('div', { class: 'view-caption' }, cloudCaption(view)),
   );
+}
+
+function cloudCaption(view: View | undefined): string {
+  const shares = view?.frame?.embedding?.explained.slice(0, 3);
+  const facts = view?.cloud?.known;
+  if (!shares || !facts) return '';
+  return `${count(facts.tokens)} tokens in a cube of ±${number(facts.extent)}, ${shares.map(percent).join(' + ')} explained`;
 }
 
 function prefersStillness(): boolean {

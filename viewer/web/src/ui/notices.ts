@@ -57,7 +57,7 @@ export function noticesOf(state: State): Notice[] {
     const name = state.selected.length > 1 ? `${state.runs[id]?.info.name}: ` : '';
     const { kind, message, key } = shown.failure;
     const what = kind === 'damaged' ? 'is damaged' : 'could not be read';
-    const where = key ? ` (${key})` : '';
+    const where = key && !message.includes(key) ? ` (${key})` : '';
     const text = `${name}iteration ${shown.iteration} ${what}, so nothing of it is shown. ${message}${where}`;
     notices.push({ key: 'damaged', tone: 'bad', text, action: 'retry' });
   }

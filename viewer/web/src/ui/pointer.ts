@@ -22,8 +22,7 @@ export function hitAt(stage: Stage, views: readonly View[], x: number, y: number
   const view = views[index];
   if (!view) return null;
   const local = { x: x - index * width, y };
-  stage.rig.apply(stage.aspect);
-  const { camera } = stage.rig;
+  const camera = stage.look(view);
   if (view.cloud) {
     const hit = pointAt(view.cloud, camera, local, { width, height });
     if (hit) return { view, kind: 'point', hit };
