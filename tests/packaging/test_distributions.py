@@ -33,6 +33,13 @@ def test_a_wheel_carries_the_page_and_the_types(wheel):
     assert any(name.startswith("viewer/static/") and name.endswith(".js") for name in names)
 
 
+def test_a_wheel_carries_the_licences_of_what_the_page_is_built_from(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        notices = archive.read("viewer/static/THIRD-PARTY-LICENSES.txt").decode()
+    assert re.search(r"(?m)^three \d+\.\d+", notices)
+    assert "Permission is hereby granted" in notices
+
+
 def test_a_wheel_carries_nothing_but_the_two_packages(wheel):
     strays = {
         name
