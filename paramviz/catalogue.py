@@ -306,8 +306,8 @@ def _with_groups(
     for placement, name, fact in zip(placements, names, facts, strict=True):
         if placement.role == "bias":
             weight = grouped.get(name.removesuffix("bias") + "weight")
-            groups = weight.row_groups if weight and len(fact.shape) == 1 else 1
-            result.append(replace(placement, column_groups=_dividing(groups, *fact.shape[:1])))
+            groups = _dividing(weight.row_groups, fact.shape[0]) if weight and len(fact.shape) == 1 else 1
+            result.append(replace(placement, column_groups=groups))
         else:
             result.append(grouped[name])
     return result

@@ -15,7 +15,6 @@ from paramviz.recorder.scalars import Scalar
 from paramviz.recorder.transfers import Transfers
 from paramviz.schema import HISTOGRAM_BINS, MOMENT_KEYS, Event, GradientState, Tier
 
-
 FEWEST, MOST = 2, 256
 """Frames that a pool gives out at once, whatever their size."""
 

@@ -23,7 +23,7 @@ def gather(frame: Frame) -> None:
         for source in frame.plan.sources:
             samples = frame.samples[source.begin : source.end]
             statistics, histogram = frame.statistics[source.index], frame.histograms[source.index]
-            if source.tensor.device.type == "cpu":
+            if is_on_host(source.tensor):
                 x = host_view(source.tensor)
                 measure(x, statistics, histogram)
                 _take_samples(x, source.positions, samples)
@@ -50,10 +50,15 @@ def measure_gradient(
             # In float32: what is tiny before the scale is taken out would be nothing in float16 after it.
             wide = gradient if gradient.dtype == torch.float64 else gradient.float()
             gradient = wide / scale.to(wide.device, non_blocking=True)
-        if gradient.device.type == "cpu":
+        if is_on_host(gradient):
             measure(host_view(gradient), statistics, None)
         else:
             transfers.add(measure_on_device(gradient), statistics)
+
+
+def is_on_host(tensor: torch.Tensor) -> bool:
+    """Whether numpy can see the tensor's own memory."""
+    return tensor.device.type == "cpu"
 
 
 def host_view(tensor: torch.Tensor) -> npt.NDArray[Any]:
@@ -84,7 +89,7 @@ def _take_rows(
     table: torch.Tensor, tokens: Indices, rows: npt.NDArray[np.float32], transfers: Transfers
 ) -> None:
     """Rows of the token embedding at full width, (K, width) float32."""
-    if table.device.type != "cpu":
+    if not is_on_host(table):
         transfers.add(table.detach()[tokens.on(table.device)].to(torch.float32), rows)
         return
     x = host_view(table)

@@ -19,6 +19,12 @@ from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.optimizer_watch import OptimizerWatch
 from paramviz.recorder.scalars import Scalar
 
+_CHANGED = "gradients were changed or zeroed between the optimizer's step and step()"
+_UNSEEN = "parameters are new, and had not been seen when the optimizer made its step"
+_NO_STEP = "the optimizer made no step since the step() before"
+_UNHOOKED = "no optimizer with step hooks was given: gradients as they stood at step()"
+_NOTHING = "no gradients stood when step() was called, and the snapshot was not foreseen"
+
 
 class GradientReader:
     """Reads the gradients of one model, stepped by any number of optimizers.
@@ -97,7 +103,7 @@ class GradientReader:
         for source in self._plan.sources:
             if id(source.tensor) not in watched and source.tensor.grad is not None:
                 capture.take((source.index, source.tensor), "scaled-unknown")
-                capture.because("no optimizer with step hooks was given: gradients as they stood at step()")
+                capture.because(_UNHOOKED)
 
 
 def _read_standing(watch: OptimizerWatch, capture: Capture) -> None:
@@ -110,12 +116,13 @@ def _read_standing(watch: OptimizerWatch, capture: Capture) -> None:
         if note is not None and note.stands(parameter):
             capture.take(member, note.state)
             found = True
-        elif watch.stepped:
-            capture.because("gradients were changed or zeroed between the optimizer's step and step()")
+        elif watch.stepped and note is not None:
+            seen = id(parameter) in note.used
+            capture.because(_CHANGED if seen else _UNSEEN)
         else:
             capture.take(member, "skipped")
-            capture.because("the optimizer made no step since the step() before")
+            capture.because(_NO_STEP)
     if note is not None and found:
         watch.tell(capture, note)
     elif not capture.states and not capture.reasons:
-        capture.because("no gradients stood when step() was called, and the snapshot was not foreseen")
+        capture.because(_NOTHING)

@@ -76,7 +76,7 @@ class OptimizerWatch:
     def bind(self, plan: ModelPlan) -> None:
         """From now on rows are those of `plan`."""
         if plan is not self._plan:
-            self._plan, self._n_parameters, self.note = plan, -1, None
+            self._plan, self._n_parameters = plan, -1
 
     def begin(self) -> None:
         """A new iteration begins. Our first hook goes behind those that were registered since."""

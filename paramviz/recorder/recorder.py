@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,12 +17,14 @@ from torch import nn
 from paramviz.errors import OutputError, UsageError
 from paramviz.recorder.assembly import Assembler
 from paramviz.recorder.description import describe_run
+from paramviz.recorder.ending import abandon, is_clean_exit, uncaught
 from paramviz.recorder.failsafe import Complaints, describe
 from paramviz.recorder.frames import Frame, FramePool
 from paramviz.recorder.gather import gather
 from paramviz.recorder.gradients import GradientReader
 from paramviz.recorder.model_plan import Selection
 from paramviz.recorder.plan_keeper import PlanKeeper
+from paramviz.recorder.report import RecordingReport
 from paramviz.recorder.scalars import Scalar, take_scalars
 from paramviz.recorder.timetable import Timetable
 from paramviz.recorder.writer_thread import PATIENCE_S, WriterThread
@@ -35,25 +36,6 @@ from paramviz.store import RunWriter, open_run
 
 _WAITING_BYTES = 64 << 20
 """Snapshots of so many bytes may wait for the disk before the next one is dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingReport:
-    """What recording has done and cost so far.
-
-    `snapshots` are committed, `lost` were due and are missing, `repeated_steps`
-    named an iteration that had gone by, `dropped_steps` found no room in the
-    queue. `raw_bytes` and `stored_bytes` are of the committed snapshots, before
-    and after encoding. `training_thread_s` is the time that training waited.
-    """
-
-    snapshots: int
-    lost: int
-    repeated_steps: int
-    dropped_steps: int
-    raw_bytes: int
-    stored_bytes: int
-    training_thread_s: float
 
 
 @dataclass(slots=True)
@@ -151,7 +133,7 @@ class Recorder:
         self._closed = False
         self._pid = os.getpid()
         self._finalizer = weakref.finalize(
-            self, _abandon, self._thread, self._gradients, self._pid, _uncaught()
+            self, abandon, self._thread, self._gradients, self._pid, uncaught()
         )
 
     @property
@@ -237,7 +219,7 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None and not _is_clean_exit(error):
+        if error is not None and not is_clean_exit(error):
             problem = self._close("crashed", describe(error))
         else:
             problem = self._close("finished")
@@ -354,6 +336,8 @@ class Recorder:
         event = Event(last.number, "final")
         frame = None if last.is_taken else self._take(last.scalars, last.number, [event], PATIENCE_S)
         if frame is not None:
+            cost = {"recording_ms": frame.scalars["recording_ms"]}
+            self._thread.step(last.number, cost, time.time())
             self._thread.frame(frame)
         else:
             self._thread.event(event)
@@ -375,21 +359,3 @@ def _patterns(patterns: Sequence[str]) -> tuple[str, ...]:
 def _foresight(timetable: Timetable, pool: FramePool) -> Callable[[], bool]:
     """Whether the next iteration will be recorded, if it is the one after the last."""
     return lambda: timetable.next_is_due() and pool.has_free()
-
-
-def _is_clean_exit(error: BaseException) -> bool:
-    return isinstance(error, SystemExit) and error.code in (None, 0)
-
-
-def _uncaught() -> BaseException | None:
-    """The exception that ended the program, once one has (or the last one at an interactive prompt)."""
-    return getattr(sys, "last_value", None)
-
-
-def _abandon(
-    thread: WriterThread, gradients: GradientReader, pid: int, uncaught_before: BaseException | None
-) -> None:
-    """Nobody called close(): the recorder is garbage, or the program ends. What was recorded is kept."""
-    if os.getpid() == pid:
-        gradients.remove()
-        thread.finish("finished" if _uncaught() is uncaught_before else "crashed")

@@ -389,3 +389,9 @@ def test_parametrisations_keep_the_role_of_their_weight():
 
 def test_no_parameters_give_no_placements():
     assert place([]) == []
+
+
+def test_a_bias_without_a_shape_is_placed_beside_its_weight():
+    """A lazy module has none before its first input."""
+    facts = [ParameterFacts("0.weight", (), "LazyLinear"), ParameterFacts("0.bias", (), "LazyLinear")]
+    assert [placement.role for placement in place(facts)] == ["other", "bias"]
