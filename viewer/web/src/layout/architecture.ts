@@ -12,7 +12,7 @@ import { placeUnit, type Unit } from './units';
 
 const COLUMN_GAP = 9;
 const EMBEDDING_ARM = 3.6;
-const ZONE_GAP = 5;
+const ZONE_GAP = 7;
 const BRACKET_GAP = 2.4;
 const CLOUD_GAP = 12;
 const MOST_COLUMNS = 12;

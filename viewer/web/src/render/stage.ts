@@ -31,7 +31,7 @@ const SOFTWARE_MOVING_RATIO = 0.7;
 const SETTLE_ms = 160;
 /** Kept free at the top and bottom of the home view: labels, and the titles of two runs. */
 const INSET_ONE_px = [22, 8] as const;
-const INSET_TWO_px = [74, 62] as const;
+const INSET_TWO_px = [70, 44] as const;
 
 /** The renderer could not be made: no WebGL2. */
 export class NoWebGLError extends Error {}
@@ -167,8 +167,14 @@ export class Stage {
     return this.rig.camera;
   }
 
+  /** Width over height of the place that a layout has, with so many views side by side. */
+  layoutAspect(views: number): number {
+    const [top, bottom] = insetFor(views);
+    return this.size.width / Math.max(views, 1) / Math.max(this.size.height - top - bottom, 1);
+  }
+
   private get inset(): Inset {
-    const [top, bottom] = this.views.length > 1 ? INSET_TWO_px : INSET_ONE_px;
+    const [top, bottom] = insetFor(this.views.length);
     const { height } = this.size;
     return { top: Math.min(top / height, 0.2), bottom: Math.min(bottom / height, 0.2) };
   }
@@ -247,6 +253,8 @@ export class Stage {
     this.drawn[view.run] = { iteration, performance_ms: performance.now(), date_ms: Date.now() };
   }
 }
+
+const insetFor = (views: number) => (views > 1 ? INSET_TWO_px : INSET_ONE_px);
 
 function isSoftware(gl: WebGL2RenderingContext): boolean {
   const info = gl.getExtension('WEBGL_debug_renderer_info');

@@ -248,9 +248,8 @@ export class ModelTab {
     const { state } = this.store;
     const plan = this.session.planNow(run, planNumber)!;
     known?.dispose();
-    const width = this.overlay.clientWidth / Math.max(state.selected.length, 1);
     const view = new View(run, plan, {
-      aspect: width > 0 ? width / Math.max(this.overlay.clientHeight, 1) : 1.6,
+      aspect: stage.layoutAspect(state.selected.length),
       cloud: state.runs[run]?.info.embedding !== null,
       software: stage.software,
       ratio: stage.ratio,

@@ -1,0 +1,66 @@
+/** Frames, runs and tail messages made for tests. */
+
+import type { Frame, RunInfo, TailUpdate } from '../src/data/types';
+import type { Action } from '../src/state/reducer';
+
+export function makeFrame(iteration: number, basis: number | null = null): Frame {
+  return {
+    iteration,
+    plan: 0,
+    tier: 'core',
+    time_unix_s: 0,
+    scalars: {},
+    events: [],
+    gradient_state: { default: 'used', exceptions: {}, reason: '' },
+    values: new Uint16Array([iteration]),
+    vectors: null,
+    statistics: null,
+    gradient_statistics: null,
+    embedding:
+      basis === null
+        ? null
+        : { tensor: 'wte', basis, exact: true, coordinates: new Float32Array(3), magnitude: new Float32Array(1), explained: [] },
+  };
+}
+
+export function info(id: string, iterations: number[], status: RunInfo['status'] = 'recording'): RunInfo {
+  return {
+    id,
+    run_id: id,
+    name: id,
+    format: '0.1',
+    status,
+    created_unix_s: 0,
+    age_s: 2,
+    description: {},
+    cursor: '0',
+    plan: 0,
+    statistics: ['rms', 'absmax'],
+    gradient_statistics: [],
+    iterations,
+    events: [],
+    scalar_names: [],
+    embedding: null,
+  };
+}
+
+export function update(run: string, iterations: number[], rest: Partial<TailUpdate> = {}): TailUpdate {
+  return {
+    run,
+    cursor: '1',
+    status: 'recording',
+    age_s: 0,
+    iterations,
+    plan: 0,
+    basis: null,
+    scalars: [],
+    events: [],
+    committed_unix_s: null,
+    ...rest,
+  };
+}
+
+export const opened = (...infos: RunInfo[]): Action[] => [
+  ...infos.map((one): Action => ({ type: 'opened', info: one, now_unix_s: 100 })),
+  { type: 'selected', runs: infos.map((one) => one.id) },
+];
