@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+import torch
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -200,6 +201,9 @@ def main(
     Run it twice and both runs are offered for comparison.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # One core is left to the viewer, the browser and the writer: threads that wait for each
+    # other at every operation lose more to a busy core than that core would bring them.
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     settings = TrainingSettings(
         iterations=iterations or (SMOKE_ITERATIONS if is_smoke else TrainingSettings().iterations),
         learning_rate=learning_rate,

@@ -24,7 +24,7 @@ class TrainingSettings:
     """Everything that decides how a run goes. Intervals count iterations."""
 
     iterations: int = 1000
-    batch_size: int = 24
+    batch_size: int = 20
     learning_rate: float = 1e-3
     warmup_iterations: int = 100
     weight_decay: float = 0.1
