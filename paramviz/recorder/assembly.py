@@ -14,7 +14,7 @@ from paramviz.recorder.frames import Frame
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.scalars import read_scalars
 from paramviz.recorder.updates import SampleHistory
-from paramviz.schema import GRADIENT_KEYS, Event, GradientState, GradientStates, Snapshot, TensorInfo
+from paramviz.schema import GRADIENT_KEYS, Event, GradientState, GradientStates, Plan, Snapshot, TensorInfo
 from paramviz.store import Run, RunWriter
 
 _L2_NORM, _N_NAN, _N_INF = (GRADIENT_KEYS.index(key) for key in ("l2_norm", "n_nan", "n_inf"))
@@ -42,7 +42,8 @@ class Assembler:
         """The plan's number in the store, where it is written when it is new. OSError if that fails."""
         key = id(plan.tensors)
         if key not in self._numbers:
-            stored = self._writer.add_plan(
+            earlier = () if self._earlier is None else self._earlier.plans
+            stored = next((past for past in earlier if _is_same(past, plan)), None) or self._writer.add_plan(
                 plan.tensors, plan.positions, plan.vector_positions, plan.embedding
             )
             self._numbers[key] = stored.number
@@ -108,6 +109,22 @@ class Assembler:
 
     def _store_basis(self, iteration: int, axes: PrincipalAxes) -> int:
         return self._writer.add_basis(iteration, axes.components, axes.mean, axes.explained)
+
+
+def _is_same(stored: Plan, plan: ModelPlan) -> bool:
+    """Whether a plan of an earlier session says the same."""
+    ours, theirs = plan.embedding, stored.embedding
+    if stored.tensors != plan.tensors or (ours is None) != (theirs is None):
+        return False
+    if ours is not None and theirs is not None:
+        plain = (ours.tensor, ours.width, ours.vocabulary_size, ours.every_snapshot)
+        if plain != (theirs.tensor, theirs.width, theirs.vocabulary_size, theirs.every_snapshot):
+            return False
+        if not np.array_equal(ours.tokens, theirs.tokens):
+            return False
+    return np.array_equal(stored.positions, plan.positions) and np.array_equal(
+        stored.vector_positions, plan.vector_positions
+    )
 
 
 def _add_gradients(snapshot: Snapshot, frame: Frame) -> dict[str, float]:

@@ -21,6 +21,7 @@ from paramviz.recorder.scalars import Scalar
 
 _CHANGED = "gradients were changed or zeroed between the optimizer's step and step()"
 _UNSEEN = "parameters are new, and had not been seen when the optimizer made its step"
+_COMPILED = "the optimizer's step is compiled, and no hook sees into it: gradients as they stood at step()"
 _NO_STEP = "the optimizer made no step since the step() before"
 _UNHOOKED = "no optimizer with step hooks was given: gradients as they stood at step()"
 _NOTHING = "no gradients stood when step() was called, and the snapshot was not foreseen"
@@ -30,7 +31,7 @@ class GradientReader:
     """Reads the gradients of one model, stepped by any number of optimizers.
 
     `due` predicts whether the next iteration will be recorded. Optimizers that
-    are no `torch.optim.Optimizer` have no hooks, and their gradients are read as
+    neither are nor wrap a `torch.optim.Optimizer` have no hooks, and their gradients are read as
     they stand. `hooks_s` is what all hooks have cost.
     """
 
@@ -44,8 +45,9 @@ class GradientReader:
         self._unhooked = False
         self.hooks_s = 0.0
         for optimizer in optimizers:
-            if isinstance(optimizer, Optimizer):
-                self._watches.append(OptimizerWatch(optimizer, self._wanted, complaints))
+            hooked = _hooked(optimizer)
+            if hooked is not None:
+                self._watches.append(OptimizerWatch(hooked, self._wanted, complaints))
             else:
                 self._unhooked = True
                 complaints.once(
@@ -106,6 +108,15 @@ class GradientReader:
                 capture.because(_UNHOOKED)
 
 
+def _hooked(optimizer: object) -> Optimizer | None:
+    """The optimizer that has the step hooks: itself, or the one that it wraps."""
+    while optimizer is not None:
+        if isinstance(optimizer, Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks"):
+            return optimizer
+        optimizer = getattr(optimizer, "optimizer", None)
+    return None
+
+
 def _read_standing(watch: OptimizerWatch, capture: Capture) -> None:
     """What can still be told from `.grad` if the optimizer's step was not measured."""
     note, found = watch.note, False
@@ -116,6 +127,9 @@ def _read_standing(watch: OptimizerWatch, capture: Capture) -> None:
         if note is not None and note.stands(parameter):
             capture.take(member, note.state)
             found = True
+        elif watch.is_compiled:
+            capture.take(member, "scaled-unknown")
+            capture.because(_COMPILED)
         elif watch.stepped and note is not None:
             seen = id(parameter) in note.used
             capture.because(_CHANGED if seen else _UNSEEN)

@@ -48,7 +48,8 @@ class StepNote:
 class OptimizerWatch:
     """`wanted` answers with the capture that the next step's gradients belong in, None if they are not due.
 
-    `stepped` and `captured` are of the time since `begin`, `seconds` too.
+    `stepped` and `captured` are of the time since `begin`, `seconds` too. Of a step
+    that torch.compile has compiled, nothing is known but that it was made.
     """
 
     optimizer: Optimizer
@@ -57,6 +58,7 @@ class OptimizerWatch:
     note: StepNote | None = None
     stepped: bool = False
     captured: bool = False
+    is_compiled: bool = False
     seconds: float = 0.0
     _learning_rate: Scalar | None = None
     _plan: ModelPlan | None = None
@@ -79,11 +81,15 @@ class OptimizerWatch:
             self._plan, self._n_parameters = plan, -1
 
     def begin(self) -> None:
-        """A new iteration begins. Our first hook goes behind those that were registered since."""
+        """A new iteration begins. Our first hook goes behind those that were registered since.
+
+        Only then: other hooks, and a step that torch.compile has compiled must be compiled again.
+        """
         self.stepped = self.captured = False
         self.seconds = 0.0
-        self._handles[0].remove()
-        self._handles[0] = self.optimizer.register_step_pre_hook(self._hooks[0])
+        if not self._is_last():
+            self._handles[0].remove()
+            self._handles[0] = self.optimizer.register_step_pre_hook(self._hooks[0])
 
     def remove(self) -> None:
         for handle in self._handles:
@@ -107,7 +113,8 @@ class OptimizerWatch:
     @property
     def learning_rate(self) -> Scalar | None:
         """Of the first group: as the newest step used it, before a scheduler changed it."""
-        return self._learning_rate if self._learning_rate is not None else self._read_learning_rate()
+        is_noted = self._learning_rate is not None and not self.is_compiled
+        return self._learning_rate if is_noted else self._read_learning_rate()
 
     def _read_learning_rate(self) -> Scalar | None:
         rate = self.optimizer.param_groups[0].get("lr")
@@ -117,6 +124,7 @@ class OptimizerWatch:
         has_closure = kwargs.get("closure") is not None or (len(args) > 1 and args[1] is not None)
         found_inf = getattr(self.optimizer, "found_inf", None)
         self._learning_rate = self._read_learning_rate()
+        self.is_compiled = False
         self.note = StepNote(
             used=self._gradients_now(),
             state=self._state_after(has_closure) if has_closure or not self._is_last() else "used",
@@ -174,10 +182,14 @@ class OptimizerWatch:
         return "last-evaluation" if has_closure else "scaled-unknown"
 
     def _guarded(self, hook: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> Hook:
-        """A hook that never raises, and does nothing in a forked child or while torch.compile traces it."""
+        """A hook that never raises, and does nothing in a forked child."""
 
         def guarded(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if torch.compiler.is_compiling() or os.getpid() != self._pid:
+            if torch.compiler.is_compiling():
+                # Traced: the compiled step will do these assignments, and nothing else of ours.
+                self.is_compiled, self.stepped, self.note = True, True, None
+                return
+            if os.getpid() != self._pid:
                 return
             started = time.perf_counter()
             try:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from torch import nn
 
-from paramviz.errors import OutputError, UsageError
+from paramviz.errors import NotARunError, OutputError, UsageError
 from paramviz.recorder.assembly import Assembler
 from paramviz.recorder.description import describe_run
 from paramviz.recorder.ending import abandon, is_clean_exit, uncaught
@@ -32,7 +32,7 @@ from paramviz.sampling import SampleBudgets
 from paramviz.schedule import Schedule, make_schedule
 from paramviz.schema import FORCING_EVENTS, Event
 from paramviz.statistics import warm_up
-from paramviz.store import RunWriter, open_run
+from paramviz.store import Run, RunWriter, open_run
 
 _WAITING_BYTES = 64 << 20
 """Snapshots of so many bytes may wait for the disk before the next one is dropped."""
@@ -44,7 +44,7 @@ class _Iteration:
 
     number: int
     scalars: dict[str, Scalar] = field(default_factory=dict)
-    given: set[str] = field(default_factory=set)
+    has_rate: bool = False
     is_taken: bool = False
     is_final: bool = False
 
@@ -66,9 +66,9 @@ class Recorder:
     by token number. key_every: every so many snapshots one is of the key tier.
 
     Raises RunExistsError if a run is at `path` and `resume` is false, OutputError if
-    it cannot be written, RunLockedError if it is being recorded, NotARunError,
-    FormatVersionError and DamagedRunError if it cannot be resumed, UsageError for
-    arguments out of their range.
+    it cannot be written, RunLockedError if it is being recorded, FormatVersionError
+    and DamagedRunError if it cannot be resumed, UsageError for arguments out of their
+    range.
     """
 
     def __init__(
@@ -97,9 +97,8 @@ class Recorder:
         self._complaints = Complaints(os.fspath(path))
         warm_up()
 
-        resumes = resume and Path(path).exists()
-        earlier = open_run(path) if resumes else None
-        if resumes:
+        earlier = _earlier(path) if resume else None
+        if earlier is not None:
             writer = RunWriter.resume(path, durability=durability)
         else:
             writer = RunWriter.create(
@@ -109,20 +108,21 @@ class Recorder:
                 vocabulary=vocabulary,
                 durability=durability,
             )
+        last = -1 if writer.last_iteration is None else writer.last_iteration
+        self._timetable = Timetable(is_due, last, self._complaints)
+        self._pool = FramePool(_WAITING_BYTES)
         assembler = Assembler(writer, earlier)
         try:
             assembler.register(self._plans.plan)
-        except OSError as error:
+            self._gradients = GradientReader(
+                optimizers, self._plans.plan, _foresight(self._timetable, self._pool), self._complaints
+            )
+        except BaseException as error:
             writer.close("crashed")
-            message = f"{writer.path}: cannot be written ({error}). Check the space."
-            raise OutputError(message, path=writer.path) from error
-
-        self._resumed_at = -1 if writer.last_iteration is None else writer.last_iteration
-        self._timetable = Timetable(is_due, self._resumed_at, self._complaints)
-        self._pool = FramePool(_WAITING_BYTES)
-        self._gradients = GradientReader(
-            optimizers, self._plans.plan, _foresight(self._timetable, self._pool), self._complaints
-        )
+            if isinstance(error, OSError):
+                message = f"{writer.path}: cannot be written ({error}). Check the space."
+                raise OutputError(message, path=writer.path) from error
+            raise
         self._writer = writer
         self._thread = WriterThread(writer, assembler, self._pool, self._complaints)
         self._key_every = key_every
@@ -181,14 +181,14 @@ class Recorder:
         try:
             if self._closed:
                 raise RuntimeError("the recorder is closed")
-            given = {
-                **(metrics or {}),
+            named = {
                 "loss": loss,
                 "validation_loss": validation_loss,
                 "learning_rate": learning_rate,
                 "gradient_norm": gradient_norm,
                 "gradient_norm_before_clipping": gradient_norm_before_clipping,
             }
+            given = {**(metrics or {}), **{name: value for name, value in named.items() if value is not None}}
             self._step(operator.index(iteration), given, event, text)
         except Exception as error:
             self._complaints.once(
@@ -232,11 +232,9 @@ class Recorder:
             return
         kind = self._checked(event)
         scalars = take_scalars(given, self._complaints.once)
-        if "learning_rate" not in scalars and "learning_rate" not in iteration.given:
-            rate = self._gradients.learning_rate
-            scalars.update({} if rate is None else {"learning_rate": rate})
-        else:
-            iteration.given.add("learning_rate")
+        iteration.has_rate |= "learning_rate" in scalars
+        if not iteration.has_rate and (rate := self._gradients.learning_rate) is not None:
+            scalars["learning_rate"] = rate
         frame = None
         if not iteration.is_taken and (kind is not None or self._timetable.is_due(number)):
             events = [] if kind is None else [Event(number, kind, text)]
@@ -316,7 +314,6 @@ class Recorder:
         if self._closed or os.getpid() != self._pid:
             return None
         self._closed = True
-        self._finalizer.detach()
         try:
             if status == "crashed":
                 number = max(self._timetable.last, 0)
@@ -326,6 +323,7 @@ class Recorder:
         finally:
             self._gradients.remove()
             problem = self._thread.finish(status)
+        self._finalizer.detach()
         return problem
 
     def _record_final(self) -> None:
@@ -350,6 +348,14 @@ def _as_list(optimizer: object) -> list[object]:
     if isinstance(optimizer, Iterable) and not hasattr(optimizer, "param_groups"):
         return list(optimizer)
     return [optimizer]
+
+
+def _earlier(path: str | os.PathLike[str]) -> Run | None:
+    """The run that is there already; None if there is none, or only the beginning of one."""
+    try:
+        return open_run(path)
+    except NotARunError:
+        return None
 
 
 def _patterns(patterns: Sequence[str]) -> tuple[str, ...]:

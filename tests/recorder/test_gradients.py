@@ -344,6 +344,29 @@ def test_an_optimizer_without_hooks_is_warned_of_and_read_as_it_stands(tmp_path,
     assert sum("Descent" in record.message for record in caplog.records) == 1
 
 
+class Wrapper(torch.optim.Optimizer):
+    """An optimizer around another one, as Accelerate and others make them: without hooks of its own."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def step(self, closure=None):
+        self.optimizer.step(closure)
+
+
+def test_the_optimizer_within_a_wrapper_is_watched(tmp_path, caplog):
+    model = gpt()
+    optimizer = Wrapper(torch.optim.AdamW(model.parameters()))
+    with paramviz.Recorder(tmp_path / "run", model, optimizer) as recorder:
+        backward(model)
+        used = gradients(model)
+        optimizer.step()
+        model.zero_grad()
+        recorder.step(0)
+    assert_gradients(paramviz.open_run(tmp_path / "run"), 0, used)
+    assert not caplog.records
+
+
 def test_the_learning_rate_is_the_one_that_the_step_used(tmp_path):
     """Also if a scheduler has moved it on before step() is called, and if it is a tensor."""
     model = nn.Linear(2, 2)

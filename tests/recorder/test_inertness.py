@@ -97,6 +97,36 @@ def test_a_compiled_model_is_recorded_under_its_own_names(tmp_path):
     assert run[0].gradient_states.default == "used"
 
 
+def breaks_and_states(path) -> tuple[int, list[str]]:
+    """Graph breaks of a compiled optimizer step, and the recorded states if `path` is given."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = nn.Linear(4, 4)
+    optimizer = torch.optim.AdamW(model.parameters())
+    step = torch.compile(lambda: optimizer.step(), backend="eager")
+    recorder = None if path is None else paramviz.Recorder(path, model, optimizer)
+    for iteration in range(4):
+        optimizer.zero_grad()
+        model(torch.randn(3, 4)).square().sum().backward()
+        step()
+        if recorder is not None:
+            recorder.step(iteration)
+    breaks = sum(torch._dynamo.utils.counters["graph_break"].values())
+    if recorder is None:
+        return breaks, []
+    recorder.close()
+    run = paramviz.open_run(path)
+    return breaks, [run[i].gradient_states.default for i in range(4)]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+def test_a_compiled_optimizer_step_stays_compiled_and_its_gradients_are_said_to_be_uncertain(tmp_path):
+    plain, _ = breaks_and_states(None)
+    recorded, states = breaks_and_states(tmp_path / "run")
+    assert recorded == plain
+    assert states == ["scaled-unknown"] * 4
+
+
 class Numbers(Dataset):
     """Each item tells which process made it, after asking the recorder to record there."""
 

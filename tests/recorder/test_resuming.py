@@ -56,8 +56,24 @@ def test_resuming_what_does_not_exist_begins_a_run(tmp_path):
 def test_resuming_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "todo.txt").write_text("buy milk")
-    with pytest.raises(paramviz.NotARunError):
+    with pytest.raises(paramviz.OutputError, match=r"todo\.txt"):
         paramviz.Recorder(tmp_path / "notes", gpt(), resume=True)
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["todo.txt"]
+
+
+def test_resuming_what_a_kill_left_before_its_beginning_begins_it(tmp_path):
+    """A job that was killed while it made the run is started again with the same arguments."""
+    record(tmp_path / "run", gpt(), range(0))
+    (tmp_path / "run" / "zarr.json").unlink()
+    record(tmp_path / "run", gpt(), range(3), resume=True)
+    assert paramviz.open_run(tmp_path / "run").iterations.tolist() == [0, 1, 2]
+
+
+def test_a_resumed_run_keeps_the_plan_that_still_holds(tmp_path):
+    model = gpt()
+    record(tmp_path / "run", model, range(2))
+    record(tmp_path / "run", model, range(2, 4), resume=True)
+    assert len(paramviz.open_run(tmp_path / "run").plans) == 1
 
 
 def test_distances_from_the_start_go_on_over_a_resumed_run(tmp_path):

@@ -114,6 +114,13 @@ def test_a_scalar_that_is_no_number_is_warned_of_once_and_the_others_are_kept(tm
     assert len(caplog.records) == 2
 
 
+def test_a_metric_may_carry_the_name_of_a_scalar_that_is_not_given(tmp_path, model):
+    with paramviz.Recorder(tmp_path / "run", model) as recorder:
+        recorder.step(0, loss=1.0, metrics={"validation_loss": 2.0, "loss": 3.0})
+    run = paramviz.open_run(tmp_path / "run")
+    assert (run[0].scalars["loss"], run[0].scalars["validation_loss"]) == (1.0, 2.0)
+
+
 def test_losses_that_are_not_finite_stay_what_they_are(tmp_path, model):
     with paramviz.Recorder(tmp_path / "run", model) as recorder:
         recorder.step(0, loss=float("nan"))
