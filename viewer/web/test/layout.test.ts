@@ -3,6 +3,7 @@ import type { TensorInfo } from '../src/data/types';
 import { layoutModel } from '../src/layout/architecture';
 import { overlaps, rectOf, type Layout } from '../src/layout/boxes';
 import { sideLength } from '../src/layout/size';
+import { sectionTitle } from '../src/layout/generic';
 import { convolutional, experts, gpt2, llama, tensorsOf } from './models';
 
 const options = { aspect: 16 / 9, cloud: true };
@@ -165,6 +166,13 @@ test('a generic model keeps the order of its module tree', () => {
   const layout = layoutModel(tensors, { aspect: 1.5, cloud: false });
   expect(layout.boxes.map((box) => box.tensor)).toEqual(tensors.map((tensor) => tensor.index));
   expect(layout.regions.map((region) => region.title).slice(0, 2)).toEqual(['stage0.0', 'stage0.1']);
+});
+
+test('a heading is the path down to the number of a block', () => {
+  expect(sectionTitle('layer1.0.conv1.weight')).toBe('layer1.0');
+  expect(sectionTitle('encoder.block.2.attn.q.weight')).toBe('encoder.block.2');
+  expect(sectionTitle('fc.weight')).toBe('fc');
+  expect(sectionTitle('weight')).toBe('weight');
 });
 
 test('20,000 tensors are laid out without overlaps', () => {

@@ -4,7 +4,7 @@
  */
 
 import type { TensorInfo } from '../data/types';
-import { rectOf, union, type Box, type Label, type Layout, type Line, type Rect, type Region } from './boxes';
+import { fitOf, rectOf, union, type Box, type Label, type Layout, type Line, type Rect, type Region } from './boxes';
 import { boxLabel, genericLayout } from './generic';
 import { placeLayer, sideWidth, type Lanes } from './layer';
 import { isTransformer, partsOf, type Parts } from './parts';
@@ -48,11 +48,6 @@ export function layoutModel(tensors: readonly TensorInfo[], options: LayoutOptio
     }
   }
   return best!;
-}
-
-/** How large one world unit is when the bounds fill a window of this aspect and height 1. */
-function fitOf(bounds: Rect, aspect: number): number {
-  return Math.min(aspect / (bounds.right - bounds.left), 1 / (bounds.top - bounds.bottom));
 }
 
 function transformerLayout(parts: Parts, columns: number, aspect: number): Layout {
@@ -152,6 +147,7 @@ function bracket(region: Region, x: number, top: number, bottom: number, sketch:
     span: top - low,
     anchor: 'corner',
     tone: 'title',
+    short: String(region.layer ?? ''),
   });
 }
 

@@ -47,6 +47,8 @@ export interface Label {
   /** Where the label lies: over its point, above it to the right ('corner') or left ('end'), or under it. */
   anchor: 'above' | 'corner' | 'end' | 'below';
   tone: 'title' | 'plain';
+  /** What is shown where the whole text would cover what it names. */
+  short?: string;
 }
 
 export interface Rect {
@@ -100,6 +102,11 @@ export function union(rects: readonly Rect[]): Rect {
     result.top = Math.max(result.top, rect.top);
   }
   return result;
+}
+
+/** How large one world unit is when the bounds fill a window of this aspect and height 1. */
+export function fitOf(bounds: Rect, aspect: number): number {
+  return Math.min(aspect / (bounds.right - bounds.left), 1 / (bounds.top - bounds.bottom));
 }
 
 export function overlaps(a: Rect, b: Rect): boolean {

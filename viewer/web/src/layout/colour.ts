@@ -27,7 +27,7 @@ export const BLOCK_HUES: Record<Block, Rgb> = {
   mlp: [1.0, 0.66, 0.24],
   norm: [0.77, 0.64, 1.0],
   head: [1.0, 0.55, 0.7],
-  other: [0.71, 0.82, 0.86],
+  other: [0.74, 0.87, 0.36],
 };
 
 /** One colour per run, apart from the hues of blocks and readable on both themes. */

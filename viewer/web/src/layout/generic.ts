@@ -1,7 +1,7 @@
 /** A model of unknown build: modules in the order of its tree, set like lines of text under their headings. */
 
 import type { TensorInfo } from '../data/types';
-import { rectOf, union, type Box, type Label, type Layout, type Line, type Region } from './boxes';
+import { fitOf, rectOf, union, type Box, type Label, type Layout, type Line, type Region } from './boxes';
 import { groupByModule, makeUnit, moduleOf, outputsInRows, placeUnit, type Unit } from './units';
 
 const UNIT_GAP = 2.4;
@@ -16,11 +16,11 @@ interface Section {
   units: Unit[];
 }
 
-/** A heading for each layer, or for each top-level module where there are none. */
-function sectionTitle(tensor: TensorInfo): string {
-  if (tensor.layer !== null) return `layer ${tensor.layer}`;
-  const parts = moduleOf(tensor.name).split('.');
-  return parts.slice(0, Math.min(parts.length, 2)).join('.');
+/** A heading for each block: the path down to its number, else the top-level module. */
+export function sectionTitle(name: string): string {
+  const parts = moduleOf(name).split('.');
+  const numbered = parts.findIndex((part) => /^\d+$/.test(part));
+  return parts.slice(0, numbered >= 0 ? numbered + 1 : 1).join('.');
 }
 
 function sectionsOf(tensors: readonly TensorInfo[]): Section[] {
@@ -28,7 +28,7 @@ function sectionsOf(tensors: readonly TensorInfo[]): Section[] {
   const inRows = outputsInRows(groups);
   const sections: Section[] = [];
   for (const group of groups) {
-    const title = sectionTitle(group[0]!);
+    const title = sectionTitle(group[0]!.name);
     let last = sections.at(-1);
     if (!last || last.title !== title) {
       last = { title, layer: group[0]!.layer, units: [] };
@@ -39,24 +39,33 @@ function sectionsOf(tensors: readonly TensorInfo[]): Section[] {
   return sections;
 }
 
-/** A width at which the whole has about the wished proportions. */
-function lineWidth(sections: readonly Section[], aspect: number): number {
+/** Widths to try: from one that makes a square of the area up to one much wider. */
+function lineWidths(sections: readonly Section[], aspect: number): number[] {
   let area = 0;
   let widest = 0;
   for (const { units } of sections) {
-    area += HEADING * 12;
     for (const unit of units) {
-      area += (unit.width + UNIT_GAP) * (unit.height + ROW_GAP);
+      area += (unit.width + UNIT_GAP) * (unit.height + ROW_GAP + HEADING);
       widest = Math.max(widest, unit.width);
     }
   }
-  return Math.max(widest, Math.sqrt(area * 1.35 * aspect));
+  const even = Math.sqrt(area * aspect);
+  return [0.8, 1, 1.2, 1.4, 1.7, 2, 2.5].map((factor) => Math.max(widest, even * factor));
 }
 
-/** Stacks the model's modules in tree order; a thread at the left says which way the data goes. */
+/** Stacks the model's modules in tree order, in lines as long as fill the wished proportions best. */
 export function genericLayout(tensors: readonly TensorInfo[], aspect: number): Layout {
   const sections = sectionsOf(tensors);
-  const limit = lineWidth(sections, aspect);
+  const layouts = lineWidths(sections, aspect).map((limit) => layoutLines(sections, limit));
+  const [first, ...others] = layouts;
+  return others.reduce(
+    (best, layout) => (fitOf(layout.bounds, aspect) > fitOf(best.bounds, aspect) ? layout : best),
+    first!,
+  );
+}
+
+/** Lines of at most this length; a thread at the left says which way the data goes. */
+function layoutLines(sections: readonly Section[], limit: number): Layout {
   const boxes: Box[] = [];
   const labels: Label[] = [];
   const lines: Line[] = [];

@@ -18,8 +18,9 @@ const SPINE_STEP = 1.5;
 /** Between the blocks of one layer and the next on the same side. */
 const LAYER_GAP = 2.6;
 const GROUND_MARGIN = 0.9;
-/** Sides with many experts wrap at this width. */
+/** Sides with more blocks than any dense layer has (experts) wrap at this width. */
 const SIDE_LIMIT = 90;
+const MOST_IN_ONE_ROW = 6;
 
 export interface LayerUnits {
   layer: number;
@@ -60,7 +61,8 @@ function sideRows(units: readonly Unit[]): Unit[][] {
   const rows: Unit[][] = [[]];
   let width = 0;
   for (const unit of [...units].reverse()) {
-    if (rows.at(-1)!.length > 0 && width + unit.width > SIDE_LIMIT) {
+    const isFull = rows.at(-1)!.length > 0 && width + unit.width > SIDE_LIMIT;
+    if (units.length > MOST_IN_ONE_ROW && isFull) {
       rows.push([]);
       width = 0;
     }

@@ -31,6 +31,23 @@ const GAP_px = 3;
 /** Labels up to this priority name main parts and are kept also where these are small. */
 const MAIN_PRIORITY = 4;
 
+/** A label shown from `near_px` of its span on, and below `far_px`. */
+interface Entry extends Label {
+  near_px: number;
+  far_px: number;
+}
+
+/** A label over something less than three times as high as the label itself gives way to its short form. */
+const ROOMY_px = 60;
+
+function withShort(label: Label): Entry[] {
+  if (label.short === undefined) return [{ ...label, near_px: 0, far_px: Infinity }];
+  return [
+    { ...label, near_px: ROOMY_px, far_px: Infinity },
+    { ...label, text: label.short, tone: 'plain', near_px: 0, far_px: ROOMY_px },
+  ];
+}
+
 interface Glyph {
   /** atlas texels */
   x: number;
@@ -42,7 +59,7 @@ interface Glyph {
 export class Labels {
   readonly mesh: Mesh<InstancedBufferGeometry, ShaderMaterial>;
   readonly bytes: number;
-  private readonly labels: readonly Label[];
+  private readonly labels: readonly Entry[];
   private readonly glyphs = new Map<string, Glyph>();
   private readonly texture: CanvasTexture;
   private readonly ratio: number;
@@ -52,7 +69,8 @@ export class Labels {
 
   /** `ratio`: device pixels per CSS pixel. */
   constructor(labels: readonly Label[], ratio: number) {
-    this.labels = [...labels].sort((a, b) => a.priority - b.priority);
+    // Each label and its short form are two entries; which of them is placed depends on the distance.
+    this.labels = labels.flatMap(withShort).sort((a, b) => a.priority - b.priority);
     this.ratio = ratio;
     const canvas = this.drawAtlas();
     this.bytes = canvas.width * canvas.height * 4;
@@ -106,7 +124,7 @@ export class Labels {
       const [width, height] = [glyph.width / this.ratio, glyph.height / this.ratio];
       const span_px = label.span * pixelsPerUnit(depth);
       const needed_px = label.priority <= MAIN_PRIORITY ? height * 0.9 : Math.min(width * 0.72, 44);
-      if (span_px < needed_px) return;
+      if (span_px < needed_px || span_px < label.near_px || span_px >= label.far_px) return;
       const x = (at.x * 0.5 + 0.5) * width_px;
       const y = (0.5 - at.y * 0.5) * height_px;
       const [dx, dy] = offsetOf(label.anchor, width, height);

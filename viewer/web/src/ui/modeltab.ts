@@ -3,7 +3,6 @@
 import type { Vector3 } from 'three';
 import type { Rect } from '../layout/boxes';
 import { union } from '../layout/boxes';
-import { RUN_COLOURS } from '../layout/colour';
 import { listenToGestures } from '../render/gestures';
 import { onFront, rayThrough } from '../render/pick';
 import { cornersOf } from '../render/rig';
@@ -16,11 +15,11 @@ import type { Session } from '../state/session';
 import type { Store } from '../state/store';
 import { Details } from './details';
 import { button, h, icon, ICONS, setText } from './dom';
-import { count, number, percent } from './format';
 import { HoverCard } from './hovercard';
 import { Legend } from './legend';
 import { Panel } from './panel';
 import { hitAt, HoverFacts, type Hit } from './pointer';
+import { emptyText, viewTitle } from './viewtitle';
 
 const ORBIT_PER_PIXEL = 0.0045;
 
@@ -36,6 +35,7 @@ export class ModelTab {
   private readonly panel: Panel;
   private readonly details: Details;
   private readonly titles = h('div', { class: 'view-titles' });
+  private readonly empty = h('p', { class: 'empty-scene', 'data-test': 'empty-scene', hidden: true });
   private readonly scaleButton: HTMLButtonElement;
   private readonly listButton: HTMLButtonElement;
   private readonly facts: HoverFacts;
@@ -67,6 +67,7 @@ export class ModelTab {
       'div',
       { class: 'scene', 'data-test': 'scene' },
       this.canvas,
+      this.empty,
       this.titles,
       this.listButton,
       tools,
@@ -83,6 +84,7 @@ export class ModelTab {
     this.stage = this.makeStage();
     store.subscribe((state, previous) => this.follow(state, previous));
     this.showTools(store.state);
+    this.legend.element.hidden = true;
     if (this.stage) this.listen(this.stage);
   }
 
@@ -214,6 +216,9 @@ export class ModelTab {
   private showTools(state: State): void {
     setText(this.scaleButton, state.scaleMode === 'tensor' ? 'scale: per tensor' : 'scale: shared');
     this.listButton.hidden = state.panelOpen;
+    const text = emptyText(state);
+    this.empty.hidden = text === '';
+    setText(this.empty, text);
   }
 
   private switchScale(): void {
@@ -361,26 +366,6 @@ export class ModelTab {
       ...state.selected.map((id, index) => viewTitle(state, id, index, this.views.get(id))),
     );
   }
-}
-
-function viewTitle(state: State, id: string, index: number, view: View | undefined): HTMLElement {
-  const shown = state.shown[id];
-  const key = h('span', { class: 'run-key', 'aria-hidden': 'true' });
-  key.style.background = RUN_COLOURS[index]!;
-  const text = shown ? `iteration ${count(shown.iteration)}` : 'no snapshot yet';
-  return h(
-    'div',
-    { class: 'view-title', 'data-test': `view-title-${index}` },
-    h('span', { class: 'view-pill' }, key, state.runs[id]?.info.name ?? id, h('span', { class: 'dim' }, text)),
-    h('div', { class: 'view-caption' }, cloudCaption(view)),
-  );
-}
-
-function cloudCaption(view: View | undefined): string {
-  const shares = view?.frame?.embedding?.explained.slice(0, 3);
-  const facts = view?.cloud?.known;
-  if (!shares || !facts) return '';
-  return `${count(facts.tokens)} tokens in a cube of ±${number(facts.extent)}, ${shares.map(percent).join(' + ')} explained`;
 }
 
 function prefersStillness(): boolean {

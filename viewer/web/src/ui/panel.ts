@@ -2,6 +2,8 @@
 
 import type { Plan, TensorInfo } from '../data/types';
 import { blockHue, toCss } from '../layout/colour';
+import { sectionTitle } from '../layout/generic';
+import { isTransformer } from '../layout/parts';
 import type { State } from '../state/model';
 import type { Store } from '../state/store';
 import { button, h, icon, ICONS, setText } from './dom';
@@ -147,12 +149,16 @@ export class Panel {
   }
 }
 
-/** Layers in order, with what comes before and after them. */
+/** Layers in order, with what comes before and after them; for other models their modules. */
 export function partsOf(plan: Plan): Part[] {
   const parts = new Map<string, Part>();
+  const isKnown = isTransformer(plan.tensors);
+  const titleOf = (tensor: TensorInfo) => {
+    if (!isKnown) return sectionTitle(tensor.name);
+    return tensor.layer !== null ? `layer ${tensor.layer}` : (BLOCK_TITLES[tensor.block] ?? sectionTitle(tensor.name));
+  };
   for (const tensor of plan.tensors) {
-    const title =
-      tensor.layer !== null ? `layer ${tensor.layer}` : (BLOCK_TITLES[tensor.block] ?? tensor.name.split('.')[0]!);
+    const title = titleOf(tensor);
     const part = parts.get(title) ?? { title, tensors: [] };
     part.tensors.push(tensor);
     parts.set(title, part);
