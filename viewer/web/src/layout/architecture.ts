@@ -14,7 +14,9 @@ const COLUMN_GAP = 9;
 const EMBEDDING_ARM = 3.6;
 const ZONE_GAP = 7;
 const BRACKET_GAP = 2.4;
-const CLOUD_GAP = 12;
+/** Between cloud and model, and the share of the cube's side that its near corner reaches over. */
+const CLOUD_GAP = 6;
+const CLOUD_LEAN = 0.18;
 const MOST_COLUMNS = 12;
 
 export interface LayoutOptions {
@@ -258,8 +260,9 @@ function withCloud(layout: Layout, options: LayoutOptions): Layout {
   const height = bounds.top - bounds.bottom;
   const width = bounds.right - bounds.left;
   const size = Math.max(14, Math.min(0.5 * height, 0.5 * width));
-  const beside = { x: bounds.left - CLOUD_GAP - size / 2, y: bounds.top - size / 2, size };
-  const above = { x: (bounds.left + bounds.right) / 2, y: bounds.top + CLOUD_GAP + size / 2, size };
+  const gap = CLOUD_GAP + CLOUD_LEAN * size;
+  const beside = { x: bounds.left - gap - size / 2, y: bounds.top - size / 2, size };
+  const above = { x: (bounds.left + bounds.right) / 2, y: bounds.top + gap + size / 2, size };
   const framed = [beside, above].map((cloud) => ({
     ...layout,
     cloud,

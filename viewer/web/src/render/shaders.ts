@@ -75,6 +75,9 @@ precision highp float;
 precision highp int;
 precision highp usampler2DArray;
 
+const vec3 ZERO_GREY = ${vector(ZERO_GREY)};
+const float STRONGEST_SHARE = 0.6;
+
 uniform usampler2DArray uHalf;
 uniform usampler2DArray uSingle;
 uniform float uSharedScale;
@@ -104,17 +107,26 @@ vec3 cellColour(vec2 cell, float scale) {
   return halfColour(texelFetch(uHalf, texel, 0).r, scale, vHue);
 }
 
-// The mean colour of what lies under one pixel, so that far plates don't sparkle.
+// What lies under one pixel, summed up: the mean, leaning to the strongest of it, so that far
+// plates don't sparkle, don't fade to grey, and don't hide an outlier or a NaN.
 vec3 footprintColour(vec2 cell, vec2 footprint, float scale) {
   int taps = int(clamp(ceil(max(footprint.x, footprint.y)), 1.0, float(MAX_TAPS)));
   vec3 sum = vec3(0.0);
+  vec3 strongest = vec3(0.0);
+  float strength = -1.0;
   for (int i = 0; i < taps; i += 1) {
     for (int j = 0; j < taps; j += 1) {
       vec2 offset = (vec2(float(i), float(j)) + 0.5) / float(taps) - 0.5;
-      sum += cellColour(cell + offset * footprint, scale);
+      vec3 colour = cellColour(cell + offset * footprint, scale);
+      float distance = length(colour - ZERO_GREY);
+      if (distance > strength) {
+        strength = distance;
+        strongest = colour;
+      }
+      sum += colour;
     }
   }
-  return sum / float(taps * taps);
+  return mix(sum / float(taps * taps), strongest, STRONGEST_SHARE);
 }
 
 float lineAt(vec2 cell, vec2 footprint) {

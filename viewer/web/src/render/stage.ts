@@ -31,6 +31,8 @@ const SOFTWARE_MOVING_RATIO = 0.7;
 const SETTLE_ms = 160;
 /** Kept free at the top and bottom of the home view: labels, and the titles of two runs. */
 const INSET_ONE_px = [22, 8] as const;
+/** Without a cloud the model is where the legend lies, too. */
+const INSET_PLAIN_px = [22, 78] as const;
 const INSET_TWO_px = [70, 44] as const;
 
 /** The renderer could not be made: no WebGL2. */
@@ -168,13 +170,14 @@ export class Stage {
   }
 
   /** Width over height of the place that a layout has, with so many views side by side. */
-  layoutAspect(views: number): number {
-    const [top, bottom] = insetFor(views);
+  layoutAspect(views: number, hasCloud: boolean): number {
+    const [top, bottom] = insetFor(views, hasCloud);
     return this.size.width / Math.max(views, 1) / Math.max(this.size.height - top - bottom, 1);
   }
 
   private get inset(): Inset {
-    const [top, bottom] = insetFor(this.views.length);
+    const hasCloud = this.views.every((view) => view.cloud !== null);
+    const [top, bottom] = insetFor(this.views.length, hasCloud);
     const { height } = this.size;
     return { top: Math.min(top / height, 0.2), bottom: Math.min(bottom / height, 0.2) };
   }
@@ -254,7 +257,10 @@ export class Stage {
   }
 }
 
-const insetFor = (views: number) => (views > 1 ? INSET_TWO_px : INSET_ONE_px);
+function insetFor(views: number, hasCloud: boolean): readonly [number, number] {
+  if (views > 1) return INSET_TWO_px;
+  return hasCloud ? INSET_ONE_px : INSET_PLAIN_px;
+}
 
 function isSoftware(gl: WebGL2RenderingContext): boolean {
   const info = gl.getExtension('WEBGL_debug_renderer_info');

@@ -253,9 +253,10 @@ export class ModelTab {
     const { state } = this.store;
     const plan = this.session.planNow(run, planNumber)!;
     known?.dispose();
+    const hasCloud = (state.runs[run]?.info.embedding ?? null) !== null;
     const view = new View(run, plan, {
-      aspect: stage.layoutAspect(state.selected.length),
-      cloud: state.runs[run]?.info.embedding !== null,
+      aspect: stage.layoutAspect(state.selected.length, hasCloud),
+      cloud: hasCloud,
       software: stage.software,
       ratio: stage.ratio,
       theme: SCENE_THEMES[state.theme],
