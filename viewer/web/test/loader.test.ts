@@ -1,9 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { FrameSource, Wish } from '../src/data/frames';
 import { Priority } from '../src/data/scheduler';
 import { Loader, type Picture } from '../src/state/loader';
 import { initialState, type State } from '../src/state/model';
-import { Player, BASE_RATE_hz } from '../src/state/player';
+import { BASE_RATE_hz, Player, strideOf } from '../src/state/player';
 import { reduce } from '../src/state/reducer';
 import { Store } from '../src/state/store';
 import { info, makeFrame, opened, update } from './made';
@@ -45,6 +45,14 @@ function setUp(state: State) {
     state: () => current,
   };
 }
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const range = (count: number) => Array.from({ length: count }, (_, index) => index);
 const oneRun = opened(info('a', range(100), 'finished')).reduce(reduce, initialState('dark'));
@@ -111,15 +119,38 @@ describe('two runs', () => {
 });
 
 describe('prefetching', () => {
+  test('nothing is prefetched while the cursor jumps about', () => {
+    const { seek, prefetched } = setUp(oneRun);
+    for (const iteration of [10, 40, 20, 60]) {
+      seek(iteration);
+      vi.advanceTimersByTime(50);
+      expect(prefetched()).toEqual([]);
+    }
+  });
+
   test('at rest the neighbours are fetched, while playing what comes next', () => {
     const { seek, prefetched, change, state } = setUp(oneRun);
     seek(10);
+    vi.advanceTimersByTime(1000);
     expect(prefetched()[0]).toBe(11);
     const resting = prefetched().length;
     change(reduce(state(), { type: 'playing', playing: true }));
     expect(prefetched().length).toBeGreaterThan(resting);
     expect(Math.min(...prefetched())).toBe(11);
   });
+});
+
+test('what is prefetched at high speed is what will be shown', () => {
+  const playing = [
+    { type: 'seek', iteration: 0 } as const,
+    { type: 'speed', speed: 16 } as const,
+    { type: 'playing', playing: true } as const,
+  ].reduce(reduce, oneRun);
+  const { change, prefetched } = setUp(oneRun);
+  change(playing);
+  const stride = strideOf(16);
+  expect(stride).toBeGreaterThan(1);
+  expect(prefetched().slice(0, 3)).toEqual([stride, 2 * stride, 3 * stride]);
 });
 
 describe('playback', () => {

@@ -18,11 +18,12 @@ const update = (cursor: string, iterations: number[] = []): TailUpdate => ({
 
 /** A tail over streams, polls and a clock that the test moves by hand. */
 function setUp() {
-  const streams: { url: string; closed: boolean; open(): void; fail(): void; say(message: TailUpdate): void }[] = [];
+  const streams: { url: string; closed: boolean; open(): void; fail(): void; say(message: unknown, type?: string): void }[] = [];
   const timers: { callback: () => void; delay_ms: number }[] = [];
   const polls: string[] = [];
   const states: string[] = [];
   const updates: TailUpdate[] = [];
+  const problems: string[] = [];
   let poll: () => TailUpdate[] = () => [];
   const api = {
     tailUrl: (runs: TailRun[]) => runs.map(({ run, cursor }) => `${run}:${cursor}`).join(','),
@@ -32,11 +33,11 @@ function setUp() {
     },
   } as unknown as Api;
   const openStream = (url: string): Stream => {
-    let listener: ((event: MessageEvent<string>) => void) | null = null;
+    const listeners: Record<string, (event: MessageEvent<string>) => void> = {};
     const stream: Stream = {
       onopen: null,
       onerror: null,
-      addEventListener: (_type, given) => (listener = given),
+      addEventListener: (type, given) => (listeners[type] = given),
       close: () => (record.closed = true),
     };
     const record = {
@@ -44,7 +45,8 @@ function setUp() {
       closed: false,
       open: () => stream.onopen?.(new Event('open')),
       fail: () => stream.onerror?.(new Event('error')),
-      say: (message: TailUpdate) => listener?.({ data: JSON.stringify(message) } as MessageEvent<string>),
+      say: (message: unknown, type = 'update') =>
+        listeners[type]?.({ data: JSON.stringify(message) } as MessageEvent<string>),
     };
     streams.push(record);
     return stream;
@@ -52,7 +54,11 @@ function setUp() {
   const tail = new Tail(
     api,
     [{ run: 'a', cursor: '0' }],
-    { update: (one) => updates.push(one), connection: (state) => states.push(state) },
+    {
+      update: (one) => updates.push(one),
+      problem: ({ error }) => problems.push(error.message),
+      connection: (state) => states.push(state),
+    },
     {
       openStream,
       setTimer: (callback, delay_ms) => timers.push({ callback, delay_ms }),
@@ -68,8 +74,10 @@ function setUp() {
     polls,
     states,
     updates,
+    problems,
     tick,
-    onPoll: (answer: () => TailUpdate[]) => (poll = answer),
+    /** Each poll is answered by the next of these; after the last there is nothing new. */
+    onPoll: (...answers: (() => TailUpdate[])[]) => (poll = () => (answers.length > 1 ? answers.shift()! : answers[0]!)()),
     /** Runs the newest timer. */
     async fire() {
       timers.pop()?.callback();
@@ -77,6 +85,8 @@ function setUp() {
     },
   };
 }
+
+const nothing = (): TailUpdate[] => [];
 
 const gone = () => {
   throw new ApiError('network', 'gone');
@@ -104,6 +114,14 @@ describe('streaming', () => {
     expect(streams[1]!.url).toBe('a:7');
   });
 
+  test('a run that cannot be followed any more is told, and the stream stays', () => {
+    const { tail, streams, problems } = setUp();
+    tail.start();
+    streams[0]!.say({ run: 'a', error: { kind: 'damaged', message: 'checksum' } }, 'problem');
+    expect(problems).toEqual(['checksum']);
+    expect(streams[0]!.closed).toBe(false);
+  });
+
   test('after closing nothing is opened or told any more', async () => {
     const { tail, streams, updates, states, tick } = setUp();
     tail.start();
@@ -116,9 +134,19 @@ describe('streaming', () => {
 });
 
 describe('a server without streams', () => {
+  test('is asked until it has nothing new, for a long history comes in pieces', async () => {
+    const { tail, streams, updates, polls, onPoll, tick } = setUp();
+    onPoll(() => [update('5000')], () => [update('7000')], nothing);
+    tail.start();
+    streams[0]!.fail();
+    await tick();
+    expect(updates.map((one) => one.cursor)).toEqual(['5000', '7000']);
+    expect(polls).toEqual(['0', '5000', '7000']);
+  });
+
   test('is polled, and a stream is tried now and then', async () => {
     const { tail, streams, polls, states, updates, onPoll, tick, fire } = setUp();
-    onPoll(() => [update('9', [1])]);
+    onPoll(() => [update('9', [1])], nothing);
     tail.start();
     streams[0]!.fail();
     await tick();
@@ -126,7 +154,7 @@ describe('a server without streams', () => {
     expect(updates).toHaveLength(1);
     await fire();
     await fire();
-    expect(polls).toEqual(['0', '9', '9']);
+    expect(polls).toEqual(['0', '9', '9', '9']);
     expect(streams).toHaveLength(1);
     await fire();
     expect(streams).toHaveLength(2);
@@ -166,7 +194,7 @@ describe('a server that is gone', () => {
     const { tail, streams, updates, onPoll, fire } = setUp();
     tail.start();
     streams[0]!.open();
-    onPoll(() => [update('3', [8])]);
+    onPoll(() => [update('3', [8])], nothing);
     await fire();
     expect(updates).toHaveLength(1);
     expect(streams[1]!.url).toBe('a:3');

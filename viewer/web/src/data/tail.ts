@@ -2,7 +2,7 @@
 
 import { ApiError, type Api, type TailRun } from './api';
 import { decodeUpdate } from './decode';
-import type { TailUpdate } from './types';
+import type { TailProblem, TailUpdate } from './types';
 
 export type Connection = 'connecting' | 'live' | 'polling' | 'lost';
 
@@ -10,7 +10,7 @@ export type Connection = 'connecting' | 'live' | 'polling' | 'lost';
 export interface Stream {
   onopen: ((event: Event) => void) | null;
   onerror: ((event: Event) => void) | null;
-  addEventListener(type: 'update', listener: (event: MessageEvent<string>) => void): void;
+  addEventListener(type: 'update' | 'problem', listener: (event: MessageEvent<string>) => void): void;
   close(): void;
 }
 
@@ -38,6 +38,8 @@ export const TAIL_DEFAULTS: TailOptions = {
 
 export interface TailListener {
   update(update: TailUpdate): void;
+  /** A run that can no longer be followed; the tail goes on for the others. */
+  problem(problem: TailProblem): void;
   connection(state: Connection): void;
 }
 
@@ -114,6 +116,7 @@ export class Tail {
       this.take(decodeUpdate(JSON.parse(event.data) as TailUpdate));
       this.watchSilence();
     });
+    stream.addEventListener('problem', (event) => this.listener.problem(JSON.parse(event.data) as TailProblem));
     // The browser's own reconnection would go back to the first cursors: ours knows the newest.
     stream.onerror = () => {
       this.stop();
@@ -127,11 +130,10 @@ export class Tail {
 
   private async checkSilentStream(): Promise<void> {
     try {
-      const updates = await this.api.poll(this.runs);
+      const iterations = await this.takeAll();
       if (this.closed) return;
-      for (const update of updates) this.take(update);
       // News that the stream did not bring means that the stream is dead.
-      if (updates.some((update) => update.iterations.length > 0)) this.openStream();
+      if (iterations > 0) this.openStream();
       else this.watchSilence();
     } catch {
       if (!this.closed) this.lose();
@@ -141,10 +143,9 @@ export class Tail {
   /** Asks once; a server that answers is polled, one that does not is lost. */
   private async poll(): Promise<void> {
     try {
-      const updates = await this.api.poll(this.runs);
+      await this.takeAll();
       if (this.closed) return;
       const streamMayWork = this.state === 'lost' || this.state === 'live';
-      for (const update of updates) this.take(update);
       this.polls += 1;
       this.failures = 0;
       this.enter('polling');
@@ -157,6 +158,20 @@ export class Tail {
         return;
       }
       this.lose();
+    }
+  }
+
+  /** Polls until nothing is new, since a long history comes in pieces; answers how many iterations came. */
+  private async takeAll(): Promise<number> {
+    let iterations = 0;
+    for (;;) {
+      const updates = await this.api.poll(this.runs);
+      if (this.closed) return iterations;
+      for (const update of updates) {
+        this.take(update);
+        iterations += update.iterations.length;
+      }
+      if (updates.length === 0) return iterations;
     }
   }
 

@@ -125,6 +125,7 @@ export type ErrorKind =
   | 'absent'
   | 'damaged'
   | 'busy'
+  | 'internal'
   | 'network'
   | 'protocol';
 
@@ -144,6 +145,12 @@ export function isFailure(result: FrameResult): result is FrameFailure {
 export interface Series {
   iterations: Float64Array;
   values: Float64Array;
+}
+
+/** What the tail says of a run that it cannot follow any more. */
+export interface TailProblem {
+  run: string;
+  error: { kind: ErrorKind; message: string; key?: string };
 }
 
 /** One message of the tail: only what is newer than the cursor. */

@@ -69,7 +69,6 @@ void main() {
 }
 `;
 
-/** MAX_TAPS is defined by the material: samples per axis that one far pixel averages. */
 export const PLATE_FRAGMENT = /* glsl */ `
 precision highp float;
 precision highp int;
@@ -85,6 +84,8 @@ uniform bool uHasData;
 uniform vec3 uBackground;
 uniform ivec3 uHover;
 uniform int uSelected;
+// Samples per axis that one far pixel sums up.
+uniform int uTaps;
 in vec2 vUv;
 flat in vec2 vNormalXy;
 flat in uvec4 vSource;
@@ -110,7 +111,7 @@ vec3 cellColour(vec2 cell, float scale) {
 // What lies under one pixel, summed up: the mean, leaning to the strongest of it, so that far
 // plates don't sparkle, don't fade to grey, and don't hide an outlier or a NaN.
 vec3 footprintColour(vec2 cell, vec2 footprint, float scale) {
-  int taps = int(clamp(ceil(max(footprint.x, footprint.y)), 1.0, float(MAX_TAPS)));
+  int taps = int(clamp(ceil(max(footprint.x, footprint.y)), 1.0, float(uTaps)));
   vec3 sum = vec3(0.0);
   vec3 strongest = vec3(0.0);
   float strength = -1.0;

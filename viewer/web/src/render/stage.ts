@@ -26,7 +26,7 @@ export interface Pixels {
   data: Uint8Array;
 }
 
-/** A software renderer pays for every pixel; while the camera moves it draws fewer. */
+/** A software renderer pays for every pixel and every sample; while things move it draws fewer. */
 const SOFTWARE_MOVING_RATIO = 0.7;
 const SETTLE_ms = 160;
 /** Kept free at the top and bottom of the home view: labels, and the titles of two runs. */
@@ -51,6 +51,7 @@ export class Stage {
   private handle: number | null = null;
   private settleTimer: ReturnType<typeof setTimeout> | null = null;
   private moving = false;
+  private coarse = false;
   private background = new Color();
   private size = { width: 1, height: 1 };
   private framesDrawn = 0;
@@ -144,8 +145,16 @@ export class Stage {
       this.moving = true;
       this.applySize();
     }
-    if (this.settleTimer !== null) clearTimeout(this.settleTimer);
-    this.settleTimer = this.software ? setTimeout(() => this.settle(), SETTLE_ms) : null;
+    this.changed();
+  }
+
+  /** The picture changed and may change again at once: draw coarsely now, finely when it rests. */
+  changed(): void {
+    if (this.software) {
+      this.coarse = true;
+      if (this.settleTimer !== null) clearTimeout(this.settleTimer);
+      this.settleTimer = setTimeout(() => this.settle(), SETTLE_ms);
+    }
     this.invalidate();
   }
 
@@ -206,8 +215,11 @@ export class Stage {
 
   private settle(): void {
     this.settleTimer = null;
-    this.moving = false;
-    this.applySize();
+    this.coarse = false;
+    if (this.moving) {
+      this.moving = false;
+      this.applySize();
+    }
     this.invalidate();
   }
 
@@ -234,6 +246,7 @@ export class Stage {
       renderer.setScissor(index * width, 0, width, height);
       renderer.setScissorTest(true);
       view.prepare(rig.camera, width, height);
+      view.plates.setCoarse(this.coarse);
       renderer.render(view.scene, rig.camera);
       if (view.frame) this.note(view);
     });

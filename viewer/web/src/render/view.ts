@@ -38,6 +38,8 @@ export class View {
   private readonly textures: SampleTextures;
   private readonly lines: Lines;
   private readonly labels: Labels;
+  /** The camera that the labels were placed for. */
+  private cameraKey: number[] = [];
   /** The snapshot on screen, null where there is none to show. */
   frame: Frame | null = null;
 
@@ -76,6 +78,9 @@ export class View {
 
   /** What depends on the camera: which labels are shown, how thin a line may get. */
   prepare(camera: PerspectiveCamera, width_px: number, height_px: number): void {
+    const key = [...camera.matrixWorld.elements, ...camera.projectionMatrix.elements, width_px, height_px];
+    if (key.every((value, index) => value === this.cameraKey[index])) return;
+    this.cameraKey = key;
     this.labels.place(camera, width_px, height_px);
     this.lines.setView(camera, height_px);
   }

@@ -7,6 +7,7 @@ import type { FrameSource, Wish } from '../data/frames';
 import { Priority } from '../data/scheduler';
 import type { Frame, FrameFailure } from '../data/types';
 import type { State } from './model';
+import { strideOf } from './player';
 import { targetOf } from './reducer';
 import { indexAtOrBefore } from './timeline';
 
@@ -31,6 +32,8 @@ interface Request {
 const PLAYING_AHEAD = 32;
 const RESTING_AHEAD = 6;
 const RESTING_BEHIND = 3;
+/** A cursor that rests so long is worth fetching around. */
+const REST_ms = 150;
 
 export class Loader {
   private readonly frames: FrameSource;
@@ -39,6 +42,9 @@ export class Loader {
   private sequence = 0;
   private shownSequence = 0;
   private lastKey = '';
+  private isResting = false;
+  private state: State | null = null;
+  private restTimer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(frames: FrameSource, present: (pictures: Picture[]) => void) {
     this.frames = frames;
@@ -47,6 +53,7 @@ export class Loader {
 
   /** Follows the state: a new request when the wished picture changed, fresh wishes always. */
   follow(state: State): void {
+    this.state = state;
     if (state.cursor === null) return;
     const targets = targetsOf(state, state.cursor);
     const key = targets.map(({ run, iteration }) => `${run}/${iteration}@${state.runs[run]?.basis}`).join(' ');
@@ -54,6 +61,7 @@ export class Loader {
       this.lastKey = key;
       this.sequence += 1;
       this.requests.push({ sequence: this.sequence, targets });
+      this.rest();
     }
     this.showNewest();
     this.frames.wish(this.wishes(state));
@@ -61,6 +69,7 @@ export class Loader {
 
   /** Something arrived: show the newest complete request that is newer than what is shown. */
   arrived(state: State): void {
+    this.state = state;
     this.showNewest();
     this.frames.wish(this.wishes(state));
   }
@@ -69,6 +78,17 @@ export class Loader {
   repeat(state: State): void {
     this.lastKey = '';
     this.follow(state);
+  }
+
+  /** While the cursor jumps about, its neighbours would only be in the way. */
+  private rest(): void {
+    this.isResting = false;
+    if (this.restTimer !== null) clearTimeout(this.restTimer);
+    this.restTimer = setTimeout(() => {
+      this.restTimer = null;
+      this.isResting = true;
+      if (this.state) this.frames.wish(this.wishes(this.state));
+    }, REST_ms);
   }
 
   private showNewest(): void {
@@ -102,7 +122,7 @@ export class Loader {
       .find(({ targets }) => targets.some(({ run, iteration }) => this.frames.isLoading(run, iteration)));
     this.requests = this.requests.filter((request) => request === newest || request === trailing);
     for (const target of trailing?.targets ?? []) wishes.push({ ...target, priority: visible });
-    return [...wishes, ...neighbours(state)];
+    return state.playing || this.isResting ? [...wishes, ...neighbours(state)] : wishes;
   }
 }
 
@@ -122,7 +142,7 @@ function neighbours(state: State): Wish[] {
   const at = indexAtOrBefore(state.timeline, state.cursor);
   const ahead = state.playing ? PLAYING_AHEAD : RESTING_AHEAD;
   const behind = state.playing ? 0 : RESTING_BEHIND;
-  const stride = state.playing ? Math.max(1, Math.floor(state.speed / 4)) : 1;
+  const stride = state.playing ? strideOf(state.speed) : 1;
   const wishes: Wish[] = [];
   const add = (index: number, priority: Priority) => {
     const cursor = state.timeline[index];

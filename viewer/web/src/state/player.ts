@@ -6,6 +6,14 @@ import { indexAtOrBefore } from './timeline';
 /** Snapshots per second at speed 1. */
 export const BASE_RATE_hz = 8;
 
+/** More pictures a second are not seen as such; faster playback leaves some out, always the same ones. */
+const MOST_PICTURES_hz = 30;
+
+/** Playback at this speed shows every so many-th snapshot. */
+export function strideOf(speed: number): number {
+  return Math.max(1, Math.ceil((BASE_RATE_hz * speed) / MOST_PICTURES_hz));
+}
+
 export interface Clock {
   now_ms(): number;
   /** Calls back with the next drawn frame; returns a handle to cancel. */
@@ -72,7 +80,8 @@ export class Player {
     this.last_ms = now_ms;
     // Time spent waiting is not made up for: the picture would jump.
     if (!this.waiting()) this.due += Math.min(elapsed_s, 0.25) * BASE_RATE_hz * state.speed;
-    const whole = Math.floor(this.due);
+    const stride = strideOf(state.speed);
+    const whole = Math.floor(this.due / stride) * stride;
     if (whole > 0) {
       this.due -= whole;
       this.advance(whole);

@@ -74,6 +74,11 @@ export class Session {
       infos.map(({ id, cursor }) => ({ run: id, cursor })),
       {
         update: (update) => this.update(update),
+        problem: ({ run, error }) => {
+          const name = this.store.state.runs[run]?.info.name ?? run;
+          const notice = `${name} cannot be followed any more: ${error.message}`;
+          this.store.dispatch({ type: 'notice', notice });
+        },
         connection: (connection) => this.store.dispatch({ type: 'connection', connection }),
       },
       this.hooks.tail,

@@ -105,7 +105,7 @@ export class ModelTab {
     this.arrange();
     this.store.dispatch({ type: 'shown', shown });
     this.describe();
-    this.stage?.invalidate();
+    this.stage?.changed();
     this.hoverSoon();
   }
 
