@@ -93,7 +93,7 @@ SPARSITY_THRESHOLD = 1e-6
 """`sparsity` is the share of finite elements whose absolute value is below this."""
 
 FLOAT16_MAX = 65504.0
-"""Largest finite float16: what is beyond it in a float16 sample is stored as inf and counted in `n_overflow`."""
+"""Largest finite float16: what is beyond it is inf in a float16 sample, and counted in `n_overflow`."""
 
 FLOAT16_TINY = 2.0**-25
 """Non-zero values at or below half the smallest subnormal round to zero in float16 (`n_underflow`)."""
