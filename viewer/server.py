@@ -28,7 +28,8 @@ _THREADS = 64
 _CONNECTIONS = 512
 _MAX_BODY_BYTES = 4096
 _BACKLOG = 256
-_SHUTDOWN_S = 2.0
+_SHUTDOWN_S = 5.0
+"""How long a thread may finish its answer when the server closes."""
 
 
 class ViewerServer:
