@@ -4,7 +4,8 @@
  */
 
 import type { TensorInfo } from '../data/types';
-import { fitOf, rectOf, union, type Box, type Label, type Layout, type Line, type Rect, type Region } from './boxes';
+import { fitOf, rectOf, union } from './boxes';
+import type { Box, CloudFrame, Label, Layout, Line, Rect, Region } from './boxes';
 import { boxLabel, genericLayout } from './generic';
 import { placeLayer, sideWidth, type Lanes } from './layer';
 import { isTransformer, partsOf, type Parts } from './parts';
@@ -267,7 +268,7 @@ function withCloud(layout: Layout, options: LayoutOptions): Layout {
     ...layout,
     cloud,
     bounds: union([bounds, rectOf({ ...cloud, width: size, height: size })]),
-    labels: [...layout.labels, cloudLabel(cloud)],
+    labels: [...layout.labels, ...cloudLabels(cloud)],
     regions: [
       { title: 'embedding cloud', layer: null, rect: rectOf({ ...cloud, width: size, height: size }) },
       ...layout.regions,
@@ -278,14 +279,22 @@ function withCloud(layout: Layout, options: LayoutOptions): Layout {
     : framed[1]!;
 }
 
-function cloudLabel(cloud: { x: number; y: number; size: number }): Label {
-  return {
-    text: 'token embeddings',
-    x: cloud.x,
-    y: cloud.y + cloud.size / 2,
-    priority: 0,
-    span: cloud.size,
+/** The cloud's name, and the names of its axes where they leave the cube. */
+function cloudLabels({ x, y, size }: CloudFrame): Label[] {
+  const axis = (text: string, at: [number, number, number]): Label => ({
+    text,
+    x: at[0],
+    y: at[1],
+    z: at[2],
+    priority: 9,
+    span: size / 6,
     anchor: 'above',
-    tone: 'title',
-  };
+    tone: 'plain',
+  });
+  return [
+    { text: 'token embeddings', x, y: y + size / 2, priority: 0, span: size, anchor: 'above', tone: 'title' },
+    axis('PC 1', [x + size / 2, y, 0]),
+    axis('PC 2', [x, y + size / 2, 0]),
+    axis('PC 3', [x, y, size / 2]),
+  ];
 }

@@ -40,6 +40,8 @@ export interface Label {
   text: string;
   x: number;
   y: number;
+  /** the front plane if missing */
+  z?: number;
   /** Lower wins where labels would overlap. */
   priority: number;
   /** World width of what it names: far away, a label wider than that is hidden. */

@@ -116,7 +116,7 @@ export class Labels {
     this.labels.forEach((label, id) => {
       const glyph = this.glyphs.get(keyOf(label));
       if (!glyph) return;
-      at.set(label.x, label.y, 0);
+      at.set(label.x, label.y, label.z ?? 0);
       const depth = -at.clone().applyMatrix4(camera.matrixWorldInverse).z;
       if (depth <= 0) return;
       at.applyMatrix4(projected);
@@ -145,7 +145,7 @@ export class Labels {
       const label = this.labels[id]!;
       const glyph = this.glyphs.get(keyOf(label))!;
       const [dx, dy] = offsetOf(label.anchor, glyph.width / this.ratio, glyph.height / this.ratio);
-      this.anchors.set([label.x, label.y, 0], index * 3);
+      this.anchors.set([label.x, label.y, label.z ?? 0], index * 3);
       this.rects.set([dx * this.ratio, dy * this.ratio, glyph.width, glyph.height], index * 4);
       this.atlas.set(
         [glyph.x / image.width, glyph.y / image.height, glyph.width / image.width, glyph.height / image.height],

@@ -65,7 +65,7 @@ export class Stage {
     if (!probe) throw new NoWebGLError('This browser offers no WebGL2.');
     this.software = isSoftware(probe);
     probe.getExtension('WEBGL_lose_context')?.loseContext();
-    this.renderer = new WebGLRenderer({ canvas, antialias: !this.software, powerPreference: 'high-performance' });
+    this.renderer = new WebGLRenderer({ canvas, context: opaqueContext(canvas, !this.software) });
     this.renderer.outputColorSpace = LinearSRGBColorSpace;
     this.renderer.autoClear = false;
     this.renderer.info.autoReset = false;
@@ -268,6 +268,13 @@ export class Stage {
     if (this.drawn[view.run]?.iteration === iteration) return;
     this.drawn[view.run] = { iteration, performance_ms: performance.now(), date_ms: Date.now() };
   }
+}
+
+/** three would ask for a canvas that may be seen through, which makes the browser blend it into the page. */
+function opaqueContext(canvas: HTMLCanvasElement, antialias: boolean): WebGL2RenderingContext {
+  const context = canvas.getContext('webgl2', { alpha: false, antialias, powerPreference: 'high-performance' });
+  if (!context) throw new NoWebGLError('This browser offers no WebGL2.');
+  return context;
 }
 
 function insetFor(views: number, hasCloud: boolean): readonly [number, number] {

@@ -48,7 +48,7 @@ export class Session {
         state.selected !== previous.selected ||
         state.playing !== previous.playing;
       if (moved) this.loader.follow(state);
-      if (state.connection === 'live' && previous.connection === 'lost') this.reconnected();
+      if (state.connection !== 'lost' && previous.connection === 'lost') this.reconnected();
     });
   }
 

@@ -4,6 +4,8 @@ import { SPEEDS } from '../state/model';
 import type { Player } from '../state/player';
 import type { Store } from '../state/store';
 
+const PRESSED_BY_KEY = 'button, summary';
+
 export interface KeyActions {
   resetView(): void;
 }
@@ -33,14 +35,18 @@ export function listenToKeys(store: Store, player: Player, actions: KeyActions):
     '?': () => store.dispatch({ type: 'help', open: !store.state.helpOpen }),
     Escape: () => store.dispatch({ type: 'selection', selection: null }),
   };
+  // A button reached by key is pressed by key; one that was clicked leaves the space bar to playback.
+  let clicked: Element | null = null;
+  window.addEventListener('pointerdown', (event) => {
+    clicked = (event.target as Element).closest(PRESSED_BY_KEY);
+  });
   window.addEventListener('keydown', (event) => {
+    if (event.key === 'Tab') clicked = null;
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = event.target as HTMLElement;
     if (target.closest('input, select, textarea, dialog[open]')) return;
-    // A button reached by key is pressed by key; one that was clicked leaves the space bar to playback.
-    if ((event.key === ' ' || event.key === 'Enter') && target.closest('button, summary')?.matches(':focus-visible')) {
-      return;
-    }
+    const pressed = event.key === ' ' || event.key === 'Enter' ? target.closest(PRESSED_BY_KEY) : null;
+    if (pressed && pressed !== clicked) return;
     const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;
     event.preventDefault();
