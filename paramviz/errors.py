@@ -50,6 +50,16 @@ class DamagedRunError(ParamvizError):
         self.key = key
 
 
+class UnsafeRunError(ParamvizError):
+    """A container holds what no run needs and what could do harm. `reason` is a word for it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, path: str | Path | None = None, reason: str) -> None:
+        super().__init__(message, path=path)
+        self.reason = reason
+
+
 class RunExistsError(ParamvizError):
     """A run is already there; recording never overwrites one."""
 

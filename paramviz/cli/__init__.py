@@ -1,4 +1,4 @@
-"""The command line: `paramviz view`, `info`, `verify` (docs/CLI.md).
+"""The command line: `paramviz view`, `info`, `verify`, `pack`, `unpack` (docs/CLI.md).
 
 Exit status: 0 good, 1 damaged or no run, 2 wrong usage, 3 the environment.
 """
@@ -10,6 +10,7 @@ import click
 from paramviz import __version__
 from paramviz.cli.failures import FailureReportingGroup
 from paramviz.cli.info import info
+from paramviz.cli.pack import pack, unpack
 from paramviz.cli.verify import verify
 from paramviz.cli.view import view
 
@@ -23,3 +24,5 @@ def main() -> None:
 main.add_command(view)
 main.add_command(info)
 main.add_command(verify)
+main.add_command(pack)
+main.add_command(unpack)

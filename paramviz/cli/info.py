@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,9 +23,9 @@ _COLOURS = {"recording": "green", "finished": "cyan", "crashed": "red"}
 
 
 @click.command(short_help="Say what a run is, holds and reveals.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def info(run: Path, as_json: bool) -> None:
+def info(run: str, as_json: bool) -> None:
     """Say what RUN is, what it holds, and what it reveals of the machine that recorded it."""
     summary = summarise(open_run(run))
     if as_json:

@@ -13,8 +13,8 @@ from paramviz.errors import DamagedRunError
 from paramviz.schema import Plan
 from paramviz.store import Run
 
-TRAINING_KEYS = frozenset({"model", "parameters", "config", "optimizer", "versions"})
-"""Parts of a description that speak of the training; all others speak of who ran it, and where."""
+TRAINING_KEYS = frozenset({"model", "parameters", "config", "optimizer", "versions", "thinned", "packed"})
+"""Parts of a description that speak of the training and of this copy; all others of who ran it, and where."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from paramviz.errors import DamagedRunError
 from paramviz.schema import EmbeddingBasis, Plan
 from paramviz.store import layout
-from paramviz.store.codec import CorruptBytesError, crc32c, decode_array
-from paramviz.store.records import Record, open_record, read_embedding, read_tensors
+from paramviz.store.codec import CorruptBytesError
+from paramviz.store.records import Record, open_record, read_embedding, read_files, read_tensors
 from paramviz.store.source import Source
 
 Array = npt.NDArray[Any]
@@ -84,9 +84,4 @@ def _array(
     """An array below a group, checked against the seal in the group's record."""
     if 0 in shape:
         return np.empty(shape, dtype)
-    plan = layout.layout_of(name, shape, dtype)
-    length, checksum = record["files"][f"{name}/{plan.chunk_name}"]
-    data = source.read(f"{key}/{name}/{plan.chunk_name}")
-    if len(data) != length or crc32c(data) != checksum:
-        raise CorruptBytesError(f"{name} is not what was written: length or checksum differ")
-    return decode_array(data, plan)
+    return source.read_array(key, name, layout.layout_of(name, shape, dtype), read_files(record))

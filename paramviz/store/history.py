@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from paramviz.schema import Event
+from paramviz.schema import Event, RunStatus
 from paramviz.store.journal import Entry
 
 
@@ -21,7 +21,8 @@ class History:
         self.commits: list[int] = []
         self.seals: dict[int, int] = {}
         self.commit_times_unix_s: dict[int, float] = {}
-        self.status = "recording"
+        self.status: RunStatus = "recording"
+        self.copied = False
         self.newest_plan = -1
         self.last_sign_of_life_unix_s = 0.0
         self._series: dict[str, tuple[list[int], list[float]]] = {}
@@ -57,6 +58,7 @@ class History:
             self.events.append(Event(int(entry["i"]), str(entry["kind"]), str(entry["text"])))
         elif kind == "status" and entry["status"] in ("recording", "finished", "crashed"):
             self.status = entry["status"]
+            self.copied = entry.get("copied") is True
         elif kind == "plan":
             self.newest_plan = max(self.newest_plan, int(entry["plan"]))
         if "t" in entry:

@@ -9,6 +9,7 @@ appended. The commit record of a group stays the truth about a snapshot.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,19 @@ def encode_entry(entry: Entry) -> bytes:
     if len(payload) > _LONGEST_PAYLOAD:
         raise ValueError(f"journal entry of {len(payload)} bytes; at most {_LONGEST_PAYLOAD}")
     return _HEADER.pack(len(payload), crc32c(payload)) + payload
+
+
+def commit_entry(record: Mapping[str, Any], seal: int, time_unix_s: float) -> Entry:
+    """What the journal says of a commit; time_unix_s is when readers could first see it."""
+    events = [[event["kind"], event["text"]] for event in record["events"]]
+    return {
+        "k": "commit",
+        "i": record["iteration"],
+        "plan": record["plan"],
+        "crc": seal,
+        "e": events,
+        "t": time_unix_s,
+    }
 
 
 @dataclass(slots=True)
@@ -74,63 +88,77 @@ def decode_entries(data: bytes) -> tuple[list[Entry], int, bool]:
 
 
 class JournalReader:
-    """Reads what was appended since the last call, across segments."""
+    """Reads what was appended since the last call, across segments.
+
+    Asks no sizes and lists no folder: to open a run in an object store takes
+    one request for each segment, and one for the segment that is not there yet.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._segment = 0
         self._offset = 0
-        self._damaged_at: int | None = None
+        self._rest = 0
+        self._exists = False
+        self._damaged = False
         self.damage: list[SegmentDamage] = []
 
     def read_new(self) -> list[Entry]:
         """All complete entries that were appended since the last call."""
         entries: list[Entry] = []
-        while True:
-            entries += self._read_segment()
+        self._read_on(entries, self._fetch_rest())
+        while self._exists:
             # A session starts its own segment, so the next one is there only if this one has ended.
-            size = self._source.size(journal_segment(self._segment + 1))
-            if size is None:
-                return entries
-            entries += self._read_segment()
-            self._leave_segment()
-
-    def _read_segment(self) -> list[Entry]:
-        key = journal_segment(self._segment)
-        entries: list[Entry] = []
-        size = self._source.size(key)
-        while size is not None and self._offset < size and self._damaged_at is None:
-            data = self._source.read_range(key, self._offset, min(size - self._offset, _READ_BYTES))
-            found, consumed, damaged = decode_entries(data)
-            entries += found
-            self._offset += consumed
-            if damaged:
-                self._damaged_at = self._offset
-                self.damage.append(SegmentDamage(key, self._offset, torn=False))
-            if not consumed:
+            following = self._fetch(self._segment + 1, 0)
+            if following is None:
                 break
+            self._read_on(entries, self._fetch_rest())
+            self._leave_segment()
+            self._read_on(entries, following)
         return entries
-
-    def _leave_segment(self) -> None:
-        key = journal_segment(self._segment)
-        size = self._source.size(key) or 0
-        if self._damaged_at is None and self._offset < size:
-            self.damage.append(SegmentDamage(key, self._offset, torn=True))
-        self._segment += 1
-        self._offset, self._damaged_at = 0, None
 
     @property
     def n_segments(self) -> int:
-        """Number of segments that there are; the next session's segment gets this number."""
-        n = self._segment
-        while self._source.size(journal_segment(n)) is not None:
-            n += 1
-        return n
+        """Number of segments that were there at the last reading; the next session's gets this number."""
+        return self._segment + self._exists
 
     @property
     def unread_tail(self) -> SegmentDamage | None:
         """Bytes behind the last whole record of the newest segment: a write in flight, or a crash."""
-        key = journal_segment(self._segment)
-        if self._damaged_at is None and self._offset < (self._source.size(key) or 0):
-            return SegmentDamage(key, self._offset, torn=True)
-        return None
+        if self._damaged or not self._rest:
+            return None
+        return SegmentDamage(journal_segment(self._segment), self._offset, torn=True)
+
+    def _read_on(self, entries: list[Entry], data: bytes | None) -> None:
+        """Decode `data`, the bytes from the present offset on, and what follows them in the segment."""
+        if data is None:
+            return
+        self._exists = True
+        while not self._damaged:
+            found, consumed, damaged = decode_entries(data)
+            entries += found
+            self._offset += consumed
+            self._rest = len(data) - consumed
+            if damaged:
+                self._damaged = True
+                self.damage.append(SegmentDamage(journal_segment(self._segment), self._offset, torn=False))
+            # Fewer bytes than were asked for: here the segment ends.
+            if len(data) < _READ_BYTES or not consumed:
+                return
+            data = self._fetch_rest() or b""
+
+    def _fetch_rest(self) -> bytes | None:
+        return None if self._damaged else self._fetch(self._segment, self._offset)
+
+    def _fetch(self, segment: int, offset: int) -> bytes | None:
+        try:
+            return self._source.read_range(journal_segment(segment), offset, _READ_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _leave_segment(self) -> None:
+        if self._rest and not self._damaged:
+            self.damage.append(SegmentDamage(journal_segment(self._segment), self._offset, torn=True))
+        self._segment += 1
+        self._offset, self._rest = 0, 0
+        self._exists = self._damaged = False

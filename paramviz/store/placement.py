@@ -1,7 +1,11 @@
-"""Whether a run may be started at a path: never over another run, never among somebody's files."""
+"""Where a run may go: never over another run, never among somebody's files."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from paramviz.errors import OutputError, RunExistsError
@@ -63,3 +67,27 @@ def cannot_write(run: Path, error: OSError) -> OutputError:
         "record to another path.",
         path=run,
     )
+
+
+@contextlib.contextmanager
+def staged_path(target: Path) -> Iterator[Path]:
+    """A path beside `target` to write a file or a directory to, which takes its place when all went well.
+
+    Raises OutputError if something is at `target` already, or if the system
+    refuses; whatever was half-made is removed.
+    """
+    if target.exists() or target.is_symlink():
+        raise OutputError(f"{target}: is there already. Name a path that does not exist.", path=target)
+    staged = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield staged
+        os.replace(staged, target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    finally:
+        if staged.is_dir():
+            shutil.rmtree(staged, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                staged.unlink()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import json
-import os
 import threading
 import time
 from bisect import bisect_left
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +14,10 @@ import numpy.typing as npt
 
 from paramviz.errors import (
     DamagedRunError,
-    FormatVersionError,
     IterationNotFoundError,
-    NotARunError,
     TensorNotFoundError,
 )
 from paramviz.schema import (
-    FORMAT_MAJOR,
-    FORMAT_MINOR,
     Description,
     EmbeddingBasis,
     Event,
@@ -38,10 +31,10 @@ from paramviz.store.codec import CorruptBytesError
 from paramviz.store.groups import read_basis, read_plan, read_vocabulary
 from paramviz.store.history import History
 from paramviz.store.journal import JournalReader
-from paramviz.store.lock import writer_alive
-from paramviz.store.records import CommitRecord, Record, open_record, read_commit
+from paramviz.store.records import CommitRecord, read_commit
+from paramviz.store.root import read_root
 from paramviz.store.snapshot import StoredSnapshot
-from paramviz.store.source import DirectorySource, Source
+from paramviz.store.source import Source
 
 Array = npt.NDArray[Any]
 
@@ -49,29 +42,6 @@ _TABLE_CACHE_BYTES = 64 << 20
 _RECORD_CACHE = 4096
 _SILENCE_S = 600.0
 """A run on another machine that said nothing for ten minutes is taken for crashed."""
-
-
-def open_run(path: str | os.PathLike[str]) -> Run:
-    """Open a run for reading.
-
-    Raises NotARunError if there is none at `path`, FormatVersionError if it
-    is of another format, DamagedRunError if its root record is damaged.
-    """
-    run = Path(path)
-    if not run.exists():
-        raise NotARunError(f"{run}: does not exist. Check the spelling of the path.", path=run)
-    if not run.is_dir():
-        raise NotARunError(f"{run}: is a file, and a run is a directory.", path=run)
-    if not (run / layout.GROUP_RECORD).exists():
-        if not any(run.iterdir()):
-            raise NotARunError(
-                f'{run}: is an empty directory. Record into it with paramviz.Recorder("{run}", model).',
-                path=run,
-            )
-        raise NotARunError(
-            f"{run}: holds no run (there is no zarr.json in it). Name the run itself.", path=run
-        )
-    return Run(DirectorySource(run))
 
 
 class Run:
@@ -82,19 +52,15 @@ class Run:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.path = Path(source.location)
-        root = self._read_root()
-        try:
-            self.run_id: str = str(root["run_id"])
-            self.name: str = str(root["name"])
-            self.created_unix_s = float(root["created_unix_s"])
-            self.description: Description = dict(root["description"])
-            self.statistic_keys = tuple(str(key) for key in root["statistics"])
-            self.gradient_keys = tuple(str(key) for key in root["gradient_statistics"])
-            self._has_vocabulary = bool(root["vocabulary"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise self.damaged(layout.GROUP_RECORD, "holds a record that makes no sense") from error
-        self.format = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
+        self.path = source.path
+        self.root = root = read_root(source, self.damaged)
+        self.format = root.format
+        self.run_id = root.run_id
+        self.name = root.name
+        self.created_unix_s = root.created_unix_s
+        self.description: Description = root.description
+        self.statistic_keys = root.statistic_keys
+        self.gradient_keys = root.gradient_keys
         self._lock = threading.RLock()
         self._journal = JournalReader(source)
         self._history = History()
@@ -108,7 +74,9 @@ class Run:
         self._sorted: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self.unjournaled_iterations: tuple[int, ...] = ()
         self.refresh()
-        self._find_unjournaled()
+        # To list ten thousand folders in an object store takes longer than all else; its journal is complete.
+        if source.lists_quickly or not self._journal.n_segments:
+            self._find_unjournaled()
 
     def __repr__(self) -> str:
         return f"<run {self.name!r} at {self.path}: {len(self.iterations)} snapshots, {self.status}>"
@@ -142,15 +110,18 @@ class Run:
     @property
     def status(self) -> RunStatus:
         """`recording` while a writer is alive, else how it ended."""
-        said = self._history.status
-        if said == "finished":
-            return "finished"
-        if said == "crashed":
-            return "crashed"
-        alive = writer_alive(self.path)
+        if self._history.status != "recording":
+            return self._history.status
+        alive = self.source.writer_alive()
         if alive is None:
-            alive = time.time() - self.last_sign_of_life_unix_s < _SILENCE_S
+            # Of a copy that was made of a living run, its journal says so for good.
+            alive = self._history.copied or time.time() - self.last_sign_of_life_unix_s < _SILENCE_S
         return "recording" if alive else "crashed"
+
+    @property
+    def journaled_status(self) -> RunStatus:
+        """The last status in the journal; a killed writer had no time to say that it crashed."""
+        return self._history.status
 
     @property
     def last_sign_of_life_unix_s(self) -> float:
@@ -232,13 +203,13 @@ class Run:
     @property
     def has_vocabulary(self) -> bool:
         """Whether token strings are recorded, without reading them."""
-        return self._has_vocabulary
+        return self.root.has_vocabulary
 
     @property
     def vocabulary(self) -> tuple[str, ...] | None:
         """Token strings by token number, None if the run does not know them."""
         with self._lock:
-            if self._vocabulary is None and self._has_vocabulary:
+            if self._vocabulary is None and self.root.has_vocabulary:
                 self._vocabulary = read_vocabulary(self.source, self.damaged)
             return self._vocabulary
 
@@ -381,24 +352,3 @@ class Run:
             iteration=iteration,
             neighbours=neighbours,
         )
-
-    def _read_root(self) -> Record:
-        data = self.source.read(layout.GROUP_RECORD)
-        try:
-            found = json.loads(data)["attributes"][layout.NAMESPACE]["format"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise NotARunError(
-                f"{self.path}: is no run of paramviz (its zarr.json does not say so). Name a run.",
-                path=self.path,
-            ) from error
-        if found != f"{FORMAT_MAJOR}.{FORMAT_MINOR}":
-            raise FormatVersionError(
-                f"{self.path}: format {found}, this paramviz reads {FORMAT_MAJOR}.{FORMAT_MINOR}. "
-                "Install the paramviz that wrote it, or record again.",
-                path=self.path,
-                found=str(found),
-            )
-        try:
-            return open_record(data)
-        except CorruptBytesError as error:
-            raise self.damaged(layout.GROUP_RECORD, str(error)) from error

@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from paramviz.errors import DamagedRunError, NotRecordedError
+from paramviz.errors import NotRecordedError
 from paramviz.schema import HISTOGRAM_BINS, Event, GradientStates, Plan, TensorInfo, histogram_edges
 from paramviz.store import layout
-from paramviz.store.codec import (
-    CorruptBytesError,
-    crc32c,
-    decode_array,
-    decode_index,
-    decode_inner,
-    index_bytes,
-)
+from paramviz.store.encoded import DamagedArrayError
 from paramviz.store.records import CommitRecord
 
 if TYPE_CHECKING:
@@ -34,6 +27,7 @@ class StoredSnapshot:
         self._run = run
         self.iteration = iteration
         self.record = record
+        self._group = layout.iteration_key(iteration)
 
     def __repr__(self) -> str:
         return f"<snapshot {self.iteration} of {self._run.name!r}: {', '.join(sorted(self.record.arrays))}>"
@@ -76,10 +70,19 @@ class StoredSnapshot:
     def values(self, name: str) -> npt.NDArray[np.float16] | npt.NDArray[np.float32]:
         """Samples of a tensor, (samples,): float16, or float32 for vectors and small tensors."""
         tensor = self._recorded(name)
-        shape = self._shape(tensor.array)
         if tensor.samples == 0 or tensor.array not in self.record.arrays:
             return self.table(tensor.array)[:0]
-        return self._read_part(tensor.array, shape, tensor.offset, tensor.samples)
+        try:
+            return self._run.source.read_rows(
+                self._group,
+                tensor.array,
+                self._layout(tensor.array),
+                self.record.files,
+                tensor.offset,
+                tensor.samples,
+            )
+        except DamagedArrayError as error:
+            raise self._run.damaged(error.key, str(error)) from error
 
     def statistics(self, name: str) -> dict[str, float]:
         """Statistics of the whole tensor, before any cast; NaN where one is not known."""
@@ -112,13 +115,10 @@ class StoredSnapshot:
         if key not in self.record.arrays:
             nothing_to_hold = key in layout.SHARDED and self._shape(key) == (0,)
             return np.empty(0, layout.SNAPSHOT_ARRAYS[key]) if nothing_to_hold else None
-        shape = self._shape(key)
-        plan = layout.layout_of(key, shape, layout.SNAPSHOT_ARRAYS[key])
-        path, data = self._read_chunk(key, plan)
         try:
-            return decode_array(data, plan)
-        except CorruptBytesError as error:
-            raise self._damaged(path, str(error)) from error
+            return self._run.source.read_array(self._group, key, self._layout(key), self.record.files)
+        except DamagedArrayError as error:
+            raise self._run.damaged(error.key, str(error)) from error
 
     def raw_bytes(self, key: str) -> int:
         """Bytes of an array of the snapshot as `array` returns it; nothing of the array is read."""
@@ -161,41 +161,5 @@ class StoredSnapshot:
         }
         return shapes[key]
 
-    def _read_chunk(self, key: str, plan: layout.ArrayLayout) -> tuple[str, bytes]:
-        """The array's only chunk, checked against the commit record."""
-        relative = f"{key}/{plan.chunk_name}"
-        path = f"{layout.iteration_key(self.iteration)}/{relative}"
-        seal = self.record.files.get(relative)
-        try:
-            data = self._run.source.read(path)
-        except OSError as error:
-            raise self._damaged(path, "is missing") from error
-        if seal is None or len(data) != seal.length or crc32c(data) != seal.crc32c:
-            raise self._damaged(path, "is not what was committed (length or checksum differ)")
-        return path, data
-
-    def _read_part(self, key: str, shape: tuple[int, ...], start: int, count: int) -> Array:
-        """Elements start … start + count of a shard: its index, then the inner chunks that hold them."""
-        plan = layout.layout_of(key, shape, layout.SNAPSHOT_ARRAYS[key])
-        assert plan.inner_chunk is not None
-        relative = f"{key}/{plan.chunk_name}"
-        path = f"{layout.iteration_key(self.iteration)}/{relative}"
-        seal, source = self.record.files.get(relative), self._run.source
-        try:
-            if seal is None or source.size(path) != seal.length:
-                raise CorruptBytesError("is missing or not as long as committed")
-            tail = source.read_range(path, max(0, seal.length - index_bytes(plan)), index_bytes(plan))
-            index = decode_index(tail, plan, seal.length).tolist()
-            first, last = start // plan.inner_chunk, (start + count - 1) // plan.inner_chunk
-            chunks = [
-                decode_inner(source.read_range(path, offset, length), plan)
-                for offset, length in index[first : last + 1]
-            ]
-        except (CorruptBytesError, OSError) as error:
-            raise self._damaged(path, str(error)) from error
-        whole = np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
-        begin = start - first * plan.inner_chunk
-        return whole[begin : begin + count]
-
-    def _damaged(self, key: str, reason: str) -> DamagedRunError:
-        return self._run.damaged(key, reason)
+    def _layout(self, key: str) -> layout.ArrayLayout:
+        return layout.layout_of(key, self._shape(key), layout.SNAPSHOT_ARRAYS[key])

@@ -13,7 +13,8 @@ from paramviz.store import layout
 from paramviz.store.codec import CorruptBytesError, crc32c
 from paramviz.store.groups import read_group_record
 from paramviz.store.journal import JournalReader
-from paramviz.store.reader import Run, open_run
+from paramviz.store.opening import open_run
+from paramviz.store.reader import Run
 from paramviz.store.records import FileSeal, read_files
 from paramviz.store.snapshot import StoredSnapshot
 
@@ -32,7 +33,7 @@ class Problem:
 class VerifyReport:
     """What `verify_run` found. `notes` are no damage: traces of a crash, or files of others."""
 
-    path: Path
+    path: Path | str
     status: str
     iterations: int
     files: int

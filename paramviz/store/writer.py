@@ -33,10 +33,11 @@ from paramviz.schema import (
 from paramviz.store import layout
 from paramviz.store.codec import crc32c, encode_array
 from paramviz.store.files import AppendFile, Durability, RunFiles
-from paramviz.store.journal import Entry, encode_entry
+from paramviz.store.journal import Entry, commit_entry, encode_entry
 from paramviz.store.lock import WriterLock
+from paramviz.store.opening import open_run
 from paramviz.store.placement import FOLDERS, cannot_write, refuse_occupied, run_exists
-from paramviz.store.reader import Run, open_run
+from paramviz.store.reader import Run
 from paramviz.store.records import FileSeal, commit_record, plan_record, write_files
 
 Array = npt.NDArray[Any]
@@ -208,7 +209,7 @@ class RunWriter:
         self._committed.add(iteration)
         self.raw_bytes += sum(array.nbytes for array in arrays.values())
         self.stored_bytes += sum(file.length for file in files.values())
-        self._unjournaled.append(_commit_entry(record, layout.seal(record)))
+        self._unjournaled.append(commit_entry(record, layout.seal(record), time.time()))
         # The snapshot is published: a journal that cannot be written now gets the entry with the next one.
         with contextlib.suppress(OSError):
             self._flush_journal()
@@ -276,7 +277,7 @@ class RunWriter:
         self._log({"k": "status", "status": "recording", "t": time.time()})
         for iteration in run.unjournaled_iterations:
             commit = run[iteration].record
-            self._log(_commit_entry(commit.to_json(), commit.crc32c))
+            self._log(commit_entry(commit.to_json(), commit.crc32c, time.time()))
             self.log_step(iteration, commit.scalars, commit.time_unix_s)
         if self.last_iteration is not None:
             self.log_event(Event(self.last_iteration, "resume", f"resumed after {self.last_iteration}"))
@@ -328,19 +329,6 @@ class RunWriter:
             self._journal.close()
             self._journal = None
             raise
-
-
-def _commit_entry(record: dict[str, Any], seal: int) -> Entry:
-    """What the journal says of a commit; `t` is when readers could first see it."""
-    events = [[event["kind"], event["text"]] for event in record["events"]]
-    return {
-        "k": "commit",
-        "i": record["iteration"],
-        "plan": record["plan"],
-        "crc": seal,
-        "e": events,
-        "t": time.time(),
-    }
 
 
 def _pack_strings(strings: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

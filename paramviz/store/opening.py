@@ -1,0 +1,53 @@
+"""Which kind of container a run is in, and opening it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from paramviz.errors import NotARunError
+from paramviz.store import layout
+from paramviz.store.reader import Run
+from paramviz.store.source import DirectorySource, Source
+from paramviz.store.zip_source import ZipSource
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Open a run for reading: a directory, or a `.zarr.zip` as `paramviz pack` makes it.
+
+    Raises NotARunError if there is none at `path`, FormatVersionError if it
+    is of another format, DamagedRunError if its root record is damaged.
+    """
+    return Run(open_source(path))
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """The source that fits what lies at `path`; NotARunError if no run can be there."""
+    run = Path(path)
+    if not run.exists():
+        raise NotARunError(f"{run}: does not exist. Check the spelling of the path.", path=run)
+    if run.is_dir():
+        return _open_directory(run)
+    if _starts_with(run, b"PK"):
+        return ZipSource.open(run)
+    raise NotARunError(
+        f"{run}: is a file, and neither a packed run (.zarr.zip) nor an exported one (.h5).", path=run
+    )
+
+
+def _open_directory(run: Path) -> Source:
+    if not (run / layout.GROUP_RECORD).exists():
+        if not any(run.iterdir()):
+            raise NotARunError(
+                f'{run}: is an empty directory. Record into it with paramviz.Recorder("{run}", model).',
+                path=run,
+            )
+        raise NotARunError(
+            f"{run}: holds no run (there is no zarr.json in it). Name the run itself.", path=run
+        )
+    return DirectorySource(run)
+
+
+def _starts_with(file: Path, magic: bytes) -> bool:
+    with open(file, "rb") as opened:
+        return opened.read(len(magic)) == magic

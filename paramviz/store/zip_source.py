@@ -1,0 +1,88 @@
+"""A run in one `.zarr.zip`, read where it lies: nothing is extracted."""
+
+from __future__ import annotations
+
+import struct
+from functools import cached_property
+from pathlib import Path
+
+from paramviz.store.encoded import EncodedSource
+from paramviz.store.zip_directory import LOCAL_HEADER_BYTES, Member, ReadAt, ZipDirectory
+
+_LENGTHS = struct.Struct("<26xHH")
+"""Lengths of the name and of the extra field in a member's own header."""
+
+_HEADER_MAGIC = b"PK\3\4"
+
+
+class ZipSource(EncodedSource):
+    """A packed run. `read_at` may be called from several threads at once."""
+
+    lists_quickly = True
+
+    def __init__(self, path: Path | str, read_at: ReadAt, size: int) -> None:
+        self.path = path
+        self._read_at = read_at
+        self._members = ZipDirectory(path, read_at, size).members()
+        self._starts: dict[str, int] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> ZipSource:
+        """The zip file at `path`; raises as `ZipDirectory.members` does."""
+
+        def read_at(offset: int, length: int) -> bytes:
+            with open(path, "rb", buffering=0) as file:
+                file.seek(offset)
+                return file.read(length)
+
+        return cls(path, read_at, path.stat().st_size)
+
+    def writer_alive(self) -> bool | None:
+        """Nobody writes into an archive; what was so when it was made, its journal says."""
+        return None
+
+    def size(self, key: str) -> int | None:
+        member = self._members.get(key)
+        return None if member is None else member.size
+
+    def read(self, key: str) -> bytes:
+        return self.read_range(key, 0, self._member(key).size)
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        member = self._member(key)
+        begin = self._starts.get(key)
+        if begin is None:
+            begin = self._starts[key] = self._data_start(key, member)
+        return self._read_at(begin + start, max(0, min(length, member.size - start)))
+
+    def list_folder(self, key: str) -> list[str]:
+        return list(self._folders.get(key, ()))
+
+    def _member(self, key: str) -> Member:
+        try:
+            return self._members[key]
+        except KeyError:
+            raise FileNotFoundError(f"{self.path} holds no {key}") from None
+
+    def _data_start(self, key: str, member: Member) -> int:
+        """Where a member's data begins: behind a header of its own, which must agree with the list."""
+        begin = member.header + LOCAL_HEADER_BYTES
+        header = self._read_at(member.header, LOCAL_HEADER_BYTES + len(key))
+        if header[:4] != _HEADER_MAGIC or header[LOCAL_HEADER_BYTES:] != key.encode():
+            raise FileNotFoundError(f"{self.path} holds no {key} where its list of files says")
+        n_name, n_extra = _LENGTHS.unpack_from(header)
+        return begin + int(n_name) + int(n_extra)
+
+    @cached_property
+    def _folders(self) -> dict[str, dict[str, None]]:
+        """Folder → names directly below it."""
+        folders: dict[str, dict[str, None]] = {}
+        for key in self._members:
+            while key:
+                folder, _, name = key.rpartition("/")
+                below = folders.setdefault(folder, {})
+                if name in below:
+                    break
+                below[name] = None
+                key = folder
+        return folders
