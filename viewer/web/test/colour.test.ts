@@ -5,20 +5,22 @@ import {
   magnitudeColour,
   MAGNITUDE_STOPS,
   NAN_COLOUR,
-  NEGATIVE,
+  RAMPS,
   sharedScale,
   tensorScale,
   valueColour,
-  ZERO_GREY,
   type Rgb,
 } from '../src/layout/colour';
 import { COLOUR_GLSL } from '../src/render/shaders';
 
 type Colouring = (bits: number, scale: number, hue: Rgb) => Rgb;
 
+const ramp = RAMPS.dark;
+
 /** The shader's own text, run as JavaScript: its few words mean the same in both. */
 function compileShader(): { half: Colouring; single: Colouring } {
-  const script = COLOUR_GLSL.replace(/vec3 (\w+)\((?:float|uint) (\w+), float scale, vec3 hue\)/g, 'function $1($2, scale, hue)')
+  const script = COLOUR_GLSL.replace(/uniform vec3 \w+;/g, '')
+    .replace(/vec3 (\w+)\((?:float|uint) (\w+), float scale, vec3 hue\)/g, 'function $1($2, scale, hue)')
     .replace(/float share/g, 'let share')
     .replace(/0x([0-9a-f]+)u/g, '0x$1')
     .replace(/0u/g, '0')
@@ -26,6 +28,8 @@ function compileShader(): { half: Colouring; single: Colouring } {
     .replace(/\((bits & 0x[0-9a-f]+)\)/g, '(($1) >>> 0)');
   const view = new DataView(new ArrayBuffer(4));
   const words = {
+    uZero: ramp.zero,
+    uNegative: ramp.negative,
     vec3: (...channels: number[]) => channels,
     mix: (a: number[], b: number[], t: number) => a.map((channel, index) => channel + (b[index]! - channel) * t),
     min: Math.min,
@@ -51,7 +55,7 @@ describe('the shader and its twin', () => {
   test('agree on every half-float pattern, NaN and inf included', () => {
     const wrong: number[] = [];
     for (let bits = 0; bits < 65536; bits += 1) {
-      if (!same(shader.half(bits, 0.05, hue), valueColour(halfToNumber(bits), 0.05, hue))) wrong.push(bits);
+      if (!same(shader.half(bits, 0.05, hue), valueColour(halfToNumber(bits), 0.05, hue, ramp))) wrong.push(bits);
     }
     expect(wrong).toEqual([]);
   });
@@ -60,7 +64,7 @@ describe('the shader and its twin', () => {
     const view = new DataView(new ArrayBuffer(4));
     for (const value of [0, -0, 1, -1, 1e-40, 3.4e38, NaN, Infinity, -Infinity, 0.333, -0.04]) {
       view.setFloat32(0, value);
-      expect(same(shader.single(view.getUint32(0), 0.5, hue), valueColour(Math.fround(value), 0.5, hue))).toBe(true);
+      expect(same(shader.single(view.getUint32(0), 0.5, hue), valueColour(Math.fround(value), 0.5, hue, ramp))).toBe(true);
     }
   });
 });
@@ -69,22 +73,24 @@ describe('values', () => {
   const hue = BLOCK_HUES.mlp;
 
   test('zero is mid-grey, the ends are the hue and near-black, beyond them is clipped', () => {
-    expect(valueColour(0, 1, hue)).toEqual(ZERO_GREY);
-    expect(same(valueColour(1, 1, hue), hue)).toBe(true);
-    expect(same(valueColour(-9, 1, hue), NEGATIVE)).toBe(true);
+    expect(valueColour(0, 1, hue, ramp)).toEqual(ramp.zero);
+    expect(same(valueColour(1, 1, hue, ramp), hue)).toBe(true);
+    expect(same(valueColour(-9, 1, hue, ramp), ramp.negative)).toBe(true);
   });
 
   test('lightness rises with the value, so the sign survives colour blindness', () => {
     const lightness = ([r, g, b]: Rgb) => 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    for (const colour of Object.values(BLOCK_HUES)) {
-      const steps = Array.from({ length: 41 }, (_, index) => lightness(valueColour(index / 20 - 1, 1, colour)));
-      expect(steps.every((value, index) => index === 0 || value > steps[index - 1]!)).toBe(true);
+    for (const each of Object.values(RAMPS)) {
+      for (const colour of Object.values(BLOCK_HUES)) {
+        const steps = Array.from({ length: 41 }, (_, index) => lightness(valueColour(index / 20 - 1, 1, colour, each)));
+        expect(steps.every((value, index) => index === 0 || value > steps[index - 1]!)).toBe(true);
+      }
     }
   });
 
   test('a tensor without a scale is grey, but its NaN is still seen', () => {
-    expect(valueColour(5, 0, hue)).toEqual(ZERO_GREY);
-    expect(valueColour(NaN, 0, hue)).toEqual(NAN_COLOUR);
+    expect(valueColour(5, 0, hue, ramp)).toEqual(ramp.zero);
+    expect(valueColour(NaN, 0, hue, ramp)).toEqual(NAN_COLOUR);
   });
 });
 

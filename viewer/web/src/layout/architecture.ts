@@ -279,22 +279,23 @@ function withCloud(layout: Layout, options: LayoutOptions): Layout {
     : framed[1]!;
 }
 
-/** The cloud's name, and the names of its axes where they leave the cube. */
+/** The cloud's name, and the names of its axes along its edges. */
 function cloudLabels({ x, y, size }: CloudFrame): Label[] {
-  const axis = (text: string, at: [number, number, number]): Label => ({
+  const h = size / 2;
+  const axis = (text: string, at: [number, number, number], anchor: Label['anchor']): Label => ({
     text,
     x: at[0],
     y: at[1],
     z: at[2],
     priority: 9,
     span: size / 6,
-    anchor: 'above',
+    anchor,
     tone: 'plain',
   });
   return [
-    { text: 'token embeddings', x, y: y + size / 2, priority: 0, span: size, anchor: 'above', tone: 'title' },
-    axis('PC 1', [x + size / 2, y, 0]),
-    axis('PC 2', [x, y + size / 2, 0]),
-    axis('PC 3', [x, y, size / 2]),
+    { text: 'token embeddings', x, y: y + h, priority: 0, span: size, anchor: 'above', tone: 'title' },
+    axis('PC 1', [x, y - h, h], 'below'),
+    axis('PC 2', [x - h, y, h], 'end'),
+    axis('PC 3', [x + h, y - h, 0], 'below'),
   ];
 }

@@ -12,8 +12,15 @@ export type Rgb = readonly [number, number, number];
 
 /** Values are scaled to [-1, 1]; the exponent lifts the small ones, of which there are most. */
 export const GAMMA = 0.7;
-export const ZERO_GREY: Rgb = [0.46, 0.47, 0.49];
-export const NEGATIVE: Rgb = [0.035, 0.04, 0.06];
+/** Colours of zero and of the negative end; on a light ground both are lighter. */
+export interface Ramp {
+  zero: Rgb;
+  negative: Rgb;
+}
+export const RAMPS: Record<'dark' | 'light', Ramp> = {
+  dark: { zero: [0.46, 0.47, 0.49], negative: [0.035, 0.04, 0.06] },
+  light: { zero: [0.55, 0.56, 0.58], negative: [0.17, 0.19, 0.25] },
+};
 export const NAN_COLOUR: Rgb = [1.0, 0.0, 0.78];
 export const POSITIVE_INFINITY_COLOUR: Rgb = [1.0, 0.95, 0.2];
 export const NEGATIVE_INFINITY_COLOUR: Rgb = [0.1, 0.95, 1.0];
@@ -41,12 +48,12 @@ export function mix(a: Rgb, b: Rgb, t: number): Rgb {
   return [a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t];
 }
 
-export function valueColour(value: number, scale: number, hue: Rgb): Rgb {
+export function valueColour(value: number, scale: number, hue: Rgb, ramp: Ramp): Rgb {
   if (Number.isNaN(value)) return NAN_COLOUR;
   if (value === Infinity) return POSITIVE_INFINITY_COLOUR;
   if (value === -Infinity) return NEGATIVE_INFINITY_COLOUR;
   const share = scale > 0 ? Math.min(Math.abs(value) / scale, 1) : 0;
-  return mix(ZERO_GREY, value < 0 ? NEGATIVE : hue, share ** GAMMA);
+  return mix(ramp.zero, value < 0 ? ramp.negative : hue, share ** GAMMA);
 }
 
 /** What one end of the colour bar stands for: 3 rms, or the largest value where that is less. */

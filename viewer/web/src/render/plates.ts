@@ -68,6 +68,8 @@ export class Plates {
         uSharedScale: { value: 0 },
         uHasData: { value: false },
         uBackground: { value: new Vector3() },
+        uZero: { value: new Vector3() },
+        uNegative: { value: new Vector3() },
         uHover: { value: new Vector3(-1, -1, -1) },
         uSelected: { value: -1 },
         uTaps: { value: taps },
@@ -121,6 +123,8 @@ export class Plates {
 
   paint(theme: SceneTheme): void {
     (this.uniform('uBackground').value as Vector3).set(...theme.background);
+    (this.uniform('uZero').value as Vector3).set(...theme.ramp.zero);
+    (this.uniform('uNegative').value as Vector3).set(...theme.ramp.negative);
   }
 
   dispose(): void {

@@ -3,10 +3,8 @@
 import {
   GAMMA,
   NAN_COLOUR,
-  NEGATIVE,
   NEGATIVE_INFINITY_COLOUR,
   POSITIVE_INFINITY_COLOUR,
-  ZERO_GREY,
   type Rgb,
 } from '../layout/colour';
 
@@ -21,9 +19,12 @@ const number = (value: number) => (Number.isInteger(value) ? `${value}.0` : Stri
 const vector = (colour: Rgb) => `vec3(${colour.map(number).join(', ')})`;
 
 export const COLOUR_GLSL = /* glsl */ `
+uniform vec3 uZero;
+uniform vec3 uNegative;
+
 vec3 valueColour(float value, float scale, vec3 hue) {
   float share = scale > 0.0 ? min(abs(value) / scale, 1.0) : 0.0;
-  return mix(${vector(ZERO_GREY)}, value < 0.0 ? ${vector(NEGATIVE)} : hue, pow(share, ${number(GAMMA)}));
+  return mix(uZero, value < 0.0 ? uNegative : hue, pow(share, ${number(GAMMA)}));
 }
 
 // WebGL promises no NaN, so NaN and inf are told by their bits and never become floats.
@@ -74,7 +75,6 @@ precision highp float;
 precision highp int;
 precision highp usampler2DArray;
 
-const vec3 ZERO_GREY = ${vector(ZERO_GREY)};
 const float STRONGEST_SHARE = 0.6;
 
 uniform usampler2DArray uHalf;
@@ -119,7 +119,7 @@ vec3 footprintColour(vec2 cell, vec2 footprint, float scale) {
     for (int j = 0; j < taps; j += 1) {
       vec2 offset = (vec2(float(i), float(j)) + 0.5) / float(taps) - 0.5;
       vec3 colour = cellColour(cell + offset * footprint, scale);
-      float distance = length(colour - ZERO_GREY);
+      float distance = length(colour - uZero);
       if (distance > strength) {
         strength = distance;
         strongest = colour;

@@ -5,15 +5,15 @@ import {
   blockHue,
   MAGNITUDE_STOPS,
   NAN_COLOUR,
-  NEGATIVE,
   NEGATIVE_INFINITY_COLOUR,
   POSITIVE_INFINITY_COLOUR,
+  RAMPS,
   toCss,
   valueColour,
   type Rgb,
 } from '../layout/colour';
 import type { CloudFacts } from '../render/cloud';
-import type { ScaleMode } from '../state/model';
+import type { Theme } from '../state/model';
 import { h, setText } from './dom';
 import { count, number, percent } from './format';
 
@@ -23,7 +23,7 @@ export interface LegendFacts {
   plan: Plan;
   frame: Frame | null;
   statistics: readonly string[];
-  mode: ScaleMode;
+  theme: Theme;
   /** what the ends of the scale stand for; null where each tensor has its own */
   scale: number | null;
   cloud: CloudFacts | null;
@@ -38,6 +38,7 @@ export class Legend {
   private readonly odd = h('div', { class: 'legend-blocks' });
   private readonly cloud = h('div', { class: 'legend-cloud', 'data-test': 'cloud-legend' });
   private plan: Plan | null = null;
+  private theme: Theme | null = null;
 
   constructor() {
     this.element = h(
@@ -51,23 +52,23 @@ export class Legend {
   }
 
   show(facts: LegendFacts): void {
-    if (facts.plan !== this.plan) this.showBlocks(facts.plan);
+    if (facts.plan !== this.plan || facts.theme !== this.theme) this.showBlocks(facts.plan, facts.theme);
     setText(this.low, facts.scale === null ? '−3 rms' : `−${number(facts.scale)}`);
     setText(this.high, facts.scale === null ? '+3 rms' : number(facts.scale));
     this.showOdd(facts);
     this.showCloud(facts);
   }
 
-  private showBlocks(plan: Plan): void {
+  private showBlocks(plan: Plan, theme: Theme): void {
     this.plan = plan;
+    this.theme = theme;
     const blocks = [...new Set(plan.tensors.filter((tensor) => tensor.samples > 0).map((tensor) => tensor.block))];
     this.blocks.replaceChildren(...blocks.map((block) => chip(blockHue(block), block)));
     const hue = blockHue(blocks.includes('attention') ? 'attention' : (blocks[0] ?? 'other'));
     const stops = Array.from({ length: BAR_STEPS }, (_, step) =>
-      toCss(valueColour((2 * step) / (BAR_STEPS - 1) - 1, 1, hue)),
+      toCss(valueColour((2 * step) / (BAR_STEPS - 1) - 1, 1, hue, RAMPS[theme])),
     );
     this.bar.style.background = `linear-gradient(to right, ${stops.join(', ')})`;
-    this.bar.style.borderColor = toCss(NEGATIVE);
   }
 
   /** Colours of NaN and inf are told only where there are any. */

@@ -40,6 +40,8 @@ export class ModelTab {
   private readonly listButton: HTMLButtonElement;
   private readonly facts: HoverFacts;
   private readonly views = new Map<string, View>();
+  /** The selection that the views were made for: another one has another room for each. */
+  private viewsOf: readonly string[] = [];
   private pointer: { x: number; y: number } | null = null;
   private hoverPending = false;
   /** The person has moved the camera, so a new size of the window leaves it alone. */
@@ -91,6 +93,8 @@ export class ModelTab {
   /** Shows complete pictures, all of them with the next draw. */
   present(pictures: readonly Picture[]): void {
     const { state } = this.store;
+    // Pictures may come before the news of other runs has reached everyone.
+    if (state.selected !== this.viewsOf) this.dropViews(state);
     const now_ms = performance.now();
     const shown: Record<string, Shown> = {};
     for (const { run, iteration, frame, failure } of pictures) {
@@ -200,8 +204,11 @@ export class ModelTab {
 
   private follow(state: State, previous: State): void {
     if (state.tab !== previous.tab) this.element.hidden = state.tab !== 'model';
-    if (state.theme !== previous.theme) this.stage?.paint(state.theme);
-    if (state.selected !== previous.selected) this.dropViews(state);
+    if (state.theme !== previous.theme) {
+      this.stage?.paint(state.theme);
+      this.describe();
+    }
+    if (state.selected !== this.viewsOf) this.dropViews(state);
     if (state.scaleMode !== previous.scaleMode) this.rescale(state);
     if (state.selection !== previous.selection) {
       for (const view of this.views.values()) {
@@ -234,6 +241,7 @@ export class ModelTab {
   }
 
   private dropViews(state: State): void {
+    this.viewsOf = state.selected;
     for (const [run, view] of this.views) {
       view.dispose();
       this.views.delete(run);
@@ -353,7 +361,7 @@ export class ModelTab {
         plan: view.plan,
         frame: view.frame,
         statistics: state.runs[view.run]?.info.statistics ?? [],
-        mode: state.scaleMode,
+        theme: state.theme,
         scale: known ? view.plates.scaleOf(Math.max(plate, 0)) : null,
         // Two clouds are told apart under their views' titles.
         cloud: state.selected.length > 1 ? null : (view.cloud?.known ?? null),
