@@ -76,6 +76,7 @@ class ViewerServer:
             ident="paramviz",
             clear_untrusted_proxy_headers=True,
         )
+        self._pulled = threading.Event()
         self._thread = threading.Thread(target=self._server.run, name="paramviz-viewer", daemon=True)
 
     @property
@@ -100,12 +101,19 @@ class ViewerServer:
         self._server.task_dispatcher.shutdown(timeout=_SHUTDOWN_S)
         if self._thread.is_alive():
             self._server.trigger.pull_trigger(self._close_channels)
+            self._pulled.set()
             self._thread.join()
         else:
+            self._pulled.set()
             self._close_channels()
 
     def _close_channels(self) -> None:
-        """In the server's own thread, whose loop ends when nothing is left to look at."""
+        """In the server's own thread, whose loop ends when nothing is left to look at.
+
+        Another wake-up may run this before ours is written, and the pipe that it is written to is
+        among what is closed: so wait for it.
+        """
+        self._pulled.wait()
         for channel in list(self._channels.values()):
             channel.close()
         self._channels.clear()
