@@ -17,6 +17,8 @@ import { LossTab } from './ui/losstab';
 import { ModelTab } from './ui/modeltab';
 import { Notices } from './ui/notices';
 
+/** A narrower window starts without the list of tensors. */
+const ROOMY_px = 1000;
 const THEME_KEY = 'paramviz.theme';
 
 /** The person's choice, else the system's. Storage may be forbidden; then the choice lasts for this page. */
@@ -47,7 +49,7 @@ function loadFonts(): Promise<unknown> {
 function start(): void {
   const theme = storedTheme();
   document.documentElement.dataset.theme = theme;
-  const store = new Store(initialState(theme));
+  const store = new Store(initialState(theme, innerWidth >= ROOMY_px));
   // The first subscriber, so that all others find the stylesheet's colours changed already.
   store.subscribe((state, previous) => {
     if (state.theme !== previous.theme) keepTheme(state.theme);

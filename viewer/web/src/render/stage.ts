@@ -169,12 +169,16 @@ export class Stage {
   /** Shows these points of one view, in a glide or at once. */
   fly(points: readonly Vector3[], view: View, jump: boolean): void {
     const pose = this.rig.fit(points, this.aspect, this.inset, 'fly');
-    this.goTo(this.rig.poseToBase(pose, this.views.indexOf(view)), jump);
+    this.goTo(this.rig.poseToBase(pose, this.indexOf(view)), jump);
+  }
+
+  indexOf(view: View): number {
+    return Math.max(this.views.indexOf(view), 0);
   }
 
   /** Sets the camera for a view, to ask where things are on screen. */
   look(view: View): PerspectiveCamera {
-    this.rig.apply(this.aspect, Math.max(this.views.indexOf(view), 0));
+    this.rig.apply(this.aspect, this.indexOf(view));
     return this.rig.camera;
   }
 

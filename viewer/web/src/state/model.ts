@@ -64,7 +64,8 @@ export interface State {
   failure: string | null;
 }
 
-export function initialState(theme: Theme): State {
+/** `panelOpen`: whether there is room for the list beside the scene. */
+export function initialState(theme: Theme, panelOpen = true): State {
   return {
     offered: [],
     selected: [],
@@ -79,7 +80,7 @@ export function initialState(theme: Theme): State {
     theme,
     scaleMode: 'tensor',
     selection: null,
-    panelOpen: true,
+    panelOpen,
     helpOpen: false,
     connection: 'connecting',
     graphics: 'pending',

@@ -28,7 +28,6 @@ export interface TokenFacts {
   text: string | null;
   magnitude: number;
   coordinates: [number, number, number];
-  neighbours: string[];
 }
 
 export class HoverCard {
@@ -76,9 +75,6 @@ export class HoverCard {
       h('div', { class: 'dim' }, `token ${facts.token} · norm ${number(facts.magnitude)}`),
       h('div', { class: 'dim' }, `at (${facts.coordinates.map((value) => number(value)).join(', ')})`),
     ];
-    if (facts.neighbours.length > 0) {
-      lines.push(h('div', { class: 'near' }, `near on screen: ${facts.neighbours.join('  ')}`));
-    }
     this.open(lines, x, y);
   }
 

@@ -7,8 +7,7 @@ import { listenToGestures } from '../render/gestures';
 import { onFront, rayThrough } from '../render/pick';
 import { cornersOf } from '../render/rig';
 import { NoWebGLError, Stage } from '../render/stage';
-import { SCENE_THEMES } from '../render/theme';
-import { View } from '../render/view';
+import type { View } from '../render/view';
 import type { Picture } from '../state/loader';
 import type { Selection, Shown, State } from '../state/model';
 import type { Session } from '../state/session';
@@ -19,6 +18,8 @@ import { HoverCard } from './hovercard';
 import { Legend } from './legend';
 import { Panel } from './panel';
 import { hitAt, HoverFacts, type Hit } from './pointer';
+import { TokenLabels } from './tokenlabels';
+import { Views } from './views';
 import { emptyText, viewTitle } from './viewtitle';
 
 const ORBIT_PER_PIXEL = 0.0045;
@@ -39,9 +40,8 @@ export class ModelTab {
   private readonly scaleButton: HTMLButtonElement;
   private readonly listButton: HTMLButtonElement;
   private readonly facts: HoverFacts;
-  private readonly views = new Map<string, View>();
-  /** The selection that the views were made for: another one has another room for each. */
-  private viewsOf: readonly string[] = [];
+  private readonly views: Views | null;
+  private readonly tokens = new TokenLabels();
   private pointer: { x: number; y: number } | null = null;
   private hoverPending = false;
   /** The person has moved the camera, so a new size of the window leaves it alone. */
@@ -74,6 +74,7 @@ export class ModelTab {
       this.listButton,
       tools,
       this.legend.element,
+      this.tokens.element,
       this.details.element,
       this.card.element,
     );
@@ -84,6 +85,7 @@ export class ModelTab {
       this.overlay,
     );
     this.stage = this.makeStage();
+    this.views = this.stage && new Views(this.stage, store, session);
     store.subscribe((state, previous) => this.follow(state, previous));
     this.showTools(store.state);
     this.legend.element.hidden = true;
@@ -92,21 +94,18 @@ export class ModelTab {
 
   /** Shows complete pictures, all of them with the next draw. */
   present(pictures: readonly Picture[]): void {
-    const { state } = this.store;
     // Pictures may come before the news of other runs has reached everyone.
-    if (state.selected !== this.viewsOf) this.dropViews(state);
-    const now_ms = performance.now();
+    this.dropForeign();
+    const { state } = this.store;
     const shown: Record<string, Shown> = {};
     for (const { run, iteration, frame, failure } of pictures) {
       const plan = frame ? this.session.planNow(run, frame.plan) : undefined;
-      if (plan && this.stage) this.viewFor(run, plan.number);
-      const view = this.views.get(run);
-      const keys = state.runs[run]?.info.statistics ?? [];
-      view?.show(frame, keys, state.scaleMode, now_ms, !prefersStillness());
+      const view = plan ? this.views?.ensure(run, plan.number) : this.views?.of(run);
+      if (view) this.views!.show(view, frame, !prefersStillness());
       shown[run] = { iteration, plan: frame?.plan ?? view?.plan.number ?? null, failure };
       if (plan && run === state.selected[0]) this.panel.show(run, plan);
     }
-    this.arrange();
+    if (this.views?.arrange()) this.goHome();
     this.store.dispatch({ type: 'shown', shown });
     this.describe();
     this.stage?.changed();
@@ -116,6 +115,11 @@ export class ModelTab {
   resetView(): void {
     this.touched = false;
     this.stage?.home(prefersStillness());
+  }
+
+  private goHome(): void {
+    this.touched = false;
+    this.stage?.home(true);
   }
 
   /** Bounds of a tensor's plate on screen, CSS pixels from the page's top left. */
@@ -131,7 +135,7 @@ export class ModelTab {
   }
 
   private get ordered(): View[] {
-    return this.store.state.selected.map((id) => this.views.get(id)).filter((view) => view !== undefined);
+    return this.views?.ordered ?? [];
   }
 
   private makeStage(): Stage | null {
@@ -188,7 +192,8 @@ export class ModelTab {
     });
     new ResizeObserver(() => {
       stage.resize(this.overlay.clientWidth, this.overlay.clientHeight);
-      if (!this.touched) stage.home(true);
+      if (this.views?.reshape()) this.goHome();
+      else if (!this.touched) stage.home(true);
     }).observe(this.overlay);
   }
 
@@ -208,10 +213,10 @@ export class ModelTab {
       this.stage?.paint(state.theme);
       this.describe();
     }
-    if (state.selected !== this.viewsOf) this.dropViews(state);
+    if (state.selected !== previous.selected) this.dropForeign();
     if (state.scaleMode !== previous.scaleMode) this.rescale(state);
     if (state.selection !== previous.selection) {
-      for (const view of this.views.values()) {
+      for (const view of this.ordered) {
         view.select(view.run === state.selection?.run ? state.selection.tensor : null);
       }
       this.stage?.invalidate();
@@ -233,65 +238,31 @@ export class ModelTab {
   }
 
   private rescale(state: State): void {
-    for (const view of this.views.values()) {
+    for (const view of this.ordered) {
       view.plates.show(view.frame, state.runs[view.run]?.info.statistics ?? [], state.scaleMode);
     }
     this.describe();
     this.stage?.invalidate();
   }
 
-  private dropViews(state: State): void {
-    this.viewsOf = state.selected;
-    for (const [run, view] of this.views) {
-      view.dispose();
-      this.views.delete(run);
-    }
+  private dropForeign(): void {
+    if (!this.views?.dropForeign()) return;
+    const two = this.store.state.selected.length > 1;
     this.touched = false;
     this.card.hide();
+    this.tokens.hide();
     this.titles.replaceChildren();
-    this.stage?.setViews([]);
-    this.canvas.setAttribute('aria-label', `The model, ${state.selected.length > 1 ? 'two runs side by side' : 'one run'}`);
-  }
-
-  /** The run's view, made anew when its plan changed. */
-  private viewFor(run: string, planNumber: number): void {
-    const known = this.views.get(run);
-    const stage = this.stage;
-    if (!stage || known?.plan.number === planNumber) return;
-    const { state } = this.store;
-    const plan = this.session.planNow(run, planNumber)!;
-    known?.dispose();
-    const hasCloud = (state.runs[run]?.info.embedding ?? null) !== null;
-    const view = new View(run, plan, {
-      aspect: stage.layoutAspect(state.selected.length, hasCloud),
-      cloud: hasCloud,
-      software: stage.software,
-      ratio: stage.ratio,
-      theme: SCENE_THEMES[state.theme],
-    });
-    this.views.set(run, view);
-    if (state.selection?.run === run) view.select(state.selection.tensor);
-  }
-
-  /** Views in the order of the runs; the camera shows everything when a view is new. */
-  private arrange(): void {
-    const stage = this.stage;
-    const views = this.ordered;
-    if (!stage || views.length === stage.viewCount && views.every((view) => stage.shows(view))) return;
-    stage.setViews(views);
-    stage.rig.setReach(union(views.map((view) => view.layout.bounds)));
-    stage.home(true);
-    this.touched = false;
+    this.canvas.setAttribute('aria-label', two ? 'The model, two runs side by side' : 'The model');
   }
 
   private choose(selection: Selection, fly: boolean): void {
     this.store.dispatch({ type: 'selection', selection });
-    this.details.update(this.views.get(selection.run)?.frame ?? null);
+    this.details.update(this.views?.of(selection.run)?.frame ?? null);
     if (fly) this.flyToTensors(selection.run, [selection.tensor]);
   }
 
   private flyToTensors(run: string, tensors: readonly number[]): void {
-    const view = this.views.get(run);
+    const view = this.views?.of(run);
     const rects = tensors.map((tensor) => view?.rectOf(tensor)).filter((rect) => rect !== null && rect !== undefined);
     if (view && rects.length > 0) this.flyTo(view, union(rects));
   }
@@ -332,13 +303,15 @@ export class ModelTab {
     if (!stage) return;
     const hit = pointer && hitAt(stage, this.ordered, pointer.x, pointer.y);
     let changed = false;
-    for (const view of this.views.values()) {
+    for (const view of this.ordered) {
       const cell = hit?.view === view && hit.kind === 'cell' ? hit.cell : null;
       changed = view.highlight(cell) || changed;
     }
     if (changed) stage.invalidate();
     if (!hit || hit.kind === 'nothing') this.card.hide();
     else this.showCard(hit, pointer!);
+    if (hit?.kind === 'point') this.tokens.show(this.facts.tokenLabels(stage, hit.view, hit.hit));
+    else this.tokens.hide();
   }
 
   private showCard(hit: Hit, at: { x: number; y: number }): void {
@@ -352,7 +325,7 @@ export class ModelTab {
   private describe(): void {
     const { state } = this.store;
     const views = this.ordered;
-    const selected = state.selection ? this.views.get(state.selection.run) : undefined;
+    const selected = state.selection ? this.views?.of(state.selection.run) : undefined;
     const view = selected ?? views[0];
     if (view) {
       const plate = selected ? selected.plateOf(state.selection!.tensor) : -1;
@@ -372,7 +345,7 @@ export class ModelTab {
     this.titles.hidden = state.selected.length < 2;
     if (state.selected.length < 2) return;
     this.titles.replaceChildren(
-      ...state.selected.map((id, index) => viewTitle(state, id, index, this.views.get(id))),
+      ...state.selected.map((id, index) => viewTitle(state, id, index, this.views?.of(id))),
     );
   }
 }

@@ -63,6 +63,7 @@ export class Panel {
       this.filter,
       this.list,
     );
+    this.element.hidden = !store.state.panelOpen;
     store.subscribe((state, previous) => {
       this.element.hidden = !state.panelOpen;
       if (state.selection !== previous.selection) this.mark(state);

@@ -1,5 +1,6 @@
 /** From a place on the canvas to what is there, and its words for the hover card. */
 
+import { Vector3 } from 'three';
 import type { Plan } from '../data/types';
 import { cellAt, onFront, pointAt, rayThrough, type PointHit } from '../render/pick';
 import type { CellAddress } from '../render/plates';
@@ -8,6 +9,7 @@ import type { View } from '../render/view';
 import type { Session } from '../state/session';
 import type { CellFacts, TokenFacts } from './hovercard';
 import { token as tokenText } from './format';
+import type { TokenLabel } from './tokenlabels';
 
 export type Hit = { view: View } & (
   | { kind: 'cell'; cell: CellAddress; tensor: number }
@@ -77,10 +79,28 @@ export class HoverFacts {
       text: text(row),
       magnitude: embedding.magnitude[row]!,
       coordinates: [coordinates[at]!, coordinates[at + 1]!, coordinates[at + 2]!],
-      neighbours: hit.neighbours
-        .map((point) => view.cloud!.tokenOf(point))
-        .map((place) => text(place) ?? String(tokenAt(place))),
     };
+  }
+
+  /** The hovered token's name and its neighbours', each where its point is on screen. */
+  tokenLabels(stage: Stage, view: View, hit: PointHit): TokenLabel[] {
+    const vocabulary = this.vocabularyOf(view.run);
+    if (!vocabulary || !view.cloud) return [];
+    const { cloud } = view;
+    const camera = stage.look(view);
+    const { width, height } = stage.viewSize;
+    const left = stage.indexOf(view) * width;
+    return [hit.point, ...hit.neighbours].map((point) => {
+      const at = cloud.worldOf(point, new Vector3()).project(camera);
+      const row = cloud.tokenOf(point);
+      const token = view.plan.embedding_tokens?.[row] ?? row;
+      const text = vocabulary[token];
+      return {
+        text: text === undefined ? String(token) : tokenText(text),
+        x: left + (at.x * 0.5 + 0.5) * width,
+        y: (0.5 - at.y * 0.5) * height,
+      };
+    });
   }
 
   private positionsOf(run: string, plan: Plan): { values: Float64Array; vectors: Float64Array } | null {
