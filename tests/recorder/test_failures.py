@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +20,7 @@ from paramviz.recorder.gradients import GradientReader
 from paramviz.recorder.optimizer_watch import OptimizerWatch
 from paramviz.recorder.plan_keeper import PlanKeeper
 from paramviz.store import RunWriter, verify_run
+from tests.recorder.waiting import wait_for
 
 
 @pytest.fixture
@@ -53,13 +53,6 @@ class Disk:
 def disk(monkeypatch) -> Disk:
     monkeypatch.setattr(writer_thread, "RETRY_S", 0.0)
     return Disk(monkeypatch)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_a_disk_that_hangs_delays_no_step_and_what_is_dropped_is_counted(
@@ -98,6 +91,27 @@ def test_a_full_disk_is_warned_of_once_and_recording_resumes_when_it_can(tmp_pat
     assert "3 snapshots lost" in run.events[0].text
     assert len([r for r in caplog.records if "Training goes on" in r.message]) == 1
     assert run.status == "finished"
+
+
+def test_gaps_of_different_reasons_are_told_apart(tmp_path, model, disk, monkeypatch):
+    gather = recorder_module.gather
+
+    def faulty(frame):
+        if frame.iteration in (2, 3):
+            raise RuntimeError("a fault of the test")
+        gather(frame)
+
+    monkeypatch.setattr(recorder_module, "gather", faulty)
+    with paramviz.Recorder(tmp_path / "run", model) as recorder:
+        for iteration in range(6):
+            disk.is_full = iteration == 4
+            recorder.step(iteration)
+            done = iteration + 1
+            wait_for(lambda done=done: recorder.report.snapshots + recorder.report.lost == done)
+    gaps = [event for event in paramviz.open_run(tmp_path / "run").events if event.kind == "gap"]
+    assert [gap.iteration for gap in gaps] == [2, 4]
+    assert "a fault of the test" in gaps[0].text
+    assert "No space left" in gaps[1].text
 
 
 def test_after_a_gap_updates_compare_with_the_last_snapshot_that_is_there(tmp_path, disk):

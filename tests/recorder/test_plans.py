@@ -10,6 +10,7 @@ from torch import nn
 import paramviz
 from paramviz.store import Run
 from tests.recorder.models import gpt
+from tests.recorder.waiting import wait_for
 
 
 def holder(**tensors: torch.Tensor) -> nn.Module:
@@ -102,6 +103,9 @@ def test_a_model_that_grows_gets_a_new_plan_and_keeps_its_past(tmp_path):
             with torch.no_grad():
                 model[0].weight.add_(1)
             recorder.step(iteration)
+            done = iteration + 1
+            # With all frames back, those of the old plan are there to be taken by mistake.
+            wait_for(lambda done=done: recorder.report.snapshots == done)
     run = paramviz.open_run(tmp_path / "run")
     assert [run[i].plan.number for i in range(4)] == [0, 0, 1, 1]
     assert [t.name for t in run[1].plan.tensors] == ["0.weight"]
