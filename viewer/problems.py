@@ -16,6 +16,7 @@ from paramviz.errors import (
     NotRecordedError,
     ParamvizError,
     TensorNotFoundError,
+    UnsafeRunError,
 )
 from viewer.json_numbers import json_response
 
@@ -30,6 +31,7 @@ _KINDS: tuple[tuple[type[ParamvizError], str], ...] = (
     (NotARunError, "absent"),
     (FormatVersionError, "damaged"),
     (DamagedRunError, "damaged"),
+    (UnsafeRunError, "damaged"),
 )
 
 
