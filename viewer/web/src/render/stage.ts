@@ -207,8 +207,9 @@ export class Stage {
     this.invalidate();
   }
 
-  /** Draws now and reads the pixels in the same task, while they are still there. */
+  /** Draws now, finely, and reads the pixels in the same task, while they are still there. */
   readPixels(): Pixels {
+    this.settle();
     this.draw();
     const gl = this.renderer.getContext();
     const { drawingBufferWidth: width, drawingBufferHeight: height } = gl;
@@ -218,6 +219,7 @@ export class Stage {
   }
 
   private settle(): void {
+    if (this.settleTimer !== null) clearTimeout(this.settleTimer);
     this.settleTimer = null;
     this.coarse = false;
     if (this.moving) {

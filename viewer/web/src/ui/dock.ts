@@ -9,7 +9,7 @@ import { fractionalIndex } from './align';
 import { Chart } from './chart';
 import { button, h, icon, ICONS, setText } from './dom';
 import { count, number } from './format';
-import { Scrubber, TRACK_INSET_px } from './scrubber';
+import { MARK_LOOKS, Scrubber, TRACK_INSET_px } from './scrubber';
 
 /** A live run's chart is redrawn at most so often. */
 const CHART_INTERVAL_ms = 250;
@@ -32,6 +32,7 @@ export class Dock {
   private readonly total = h('span', { class: 'dim', 'data-test': 'iteration-total' });
   private readonly loss = h('span', { class: 'loss', 'data-test': 'loss' });
   private readonly live = h('div', { class: 'visually-hidden', role: 'status', 'aria-live': 'polite' });
+  private readonly marks = h('div', { class: 'marks', 'aria-hidden': 'true' });
   private chartTimer: ReturnType<typeof setTimeout> | null = null;
   private liveTimer: ReturnType<typeof setTimeout> | null = null;
 
@@ -74,7 +75,7 @@ export class Dock {
         h('label', { class: 'where' }, h('span', { class: 'dim' }, 'iteration'), this.jump, this.total),
         this.loss,
         this.followButton,
-        legend(),
+        this.marks,
       ),
       this.live,
     );
@@ -93,6 +94,7 @@ export class Dock {
     if (state.runs !== previous.runs || state.selected !== previous.selected) {
       this.chartLater();
       this.showCursor(state);
+      this.showMarks(state);
     }
     if (state.shown !== previous.shown) this.announce(state);
     if (state.playing !== previous.playing) {
@@ -140,6 +142,14 @@ export class Dock {
     this.loss.replaceChildren(h('span', { class: 'dim' }, 'loss'), ...parts);
   }
 
+  private showMarks(state: State): void {
+    const kinds = markKinds(state);
+    if (kinds.join() === this.marks.dataset.kinds) return;
+    this.marks.dataset.kinds = kinds.join();
+    const mark = (kind: string) => h('span', { class: `mark ${MARK_LOOKS[kind]}` }, kind.replace('_', ' '));
+    this.marks.replaceChildren(...kinds.map(mark));
+  }
+
   /** Told at rest only: a screen reader can't follow a playing run. */
   private announce(state: State): void {
     if (this.liveTimer !== null) clearTimeout(this.liveTimer);
@@ -184,13 +194,8 @@ export class Dock {
   }
 }
 
-function legend(): HTMLElement {
-  const mark = (kind: string, text: string) => h('span', { class: `mark ${kind}` }, text);
-  return h(
-    'div',
-    { class: 'marks', 'aria-hidden': 'true' },
-    mark('validation', 'validation'),
-    mark('checkpoint', 'checkpoint'),
-    mark('bad', 'gap'),
-  );
+/** The kinds of marks that the timeline has, in a fixed order. */
+function markKinds(state: State): string[] {
+  const seen = new Set(state.selected.flatMap((id) => state.runs[id]?.events ?? []).map((event) => event.kind));
+  return Object.keys(MARK_LOOKS).filter((kind) => seen.has(kind));
 }

@@ -19,6 +19,7 @@ export class Header {
   private readonly picker = h('div', { class: 'picker', hidden: true, 'data-test': 'run-picker' });
   private readonly tabs: Record<'loss' | 'model', HTMLButtonElement>;
   private readonly themeButton: HTMLButtonElement;
+  private chipsKey = '';
 
   constructor(store: Store, actions: HeaderActions) {
     this.store = store;
@@ -44,9 +45,7 @@ export class Header {
       this.picker,
     );
     store.subscribe((state, previous) => {
-      const { runs, offered, selected, connection } = state;
-      const same = runs === previous.runs && offered === previous.offered;
-      if (!same || selected !== previous.selected || connection !== previous.connection) this.showRuns(state);
+      if (state.runs !== previous.runs || chipsKey(state) !== this.chipsKey) this.showRuns(state);
       if (state.tab !== previous.tab) this.showTab(state);
       if (state.theme !== previous.theme) this.showTheme(state);
     });
@@ -76,7 +75,15 @@ export class Header {
     this.themeButton.replaceChildren(icon(state.theme === 'dark' ? ICONS.sun : ICONS.moon));
   }
 
+  /** Chips are made anew only when what they say changes; news of a run makes its dot pulse once. */
   private showRuns(state: State): void {
+    const key = chipsKey(state);
+    if (key === this.chipsKey) {
+      this.showAges(state);
+      for (const dot of this.runs.querySelectorAll('.recording .dot')) pulse(dot);
+      return;
+    }
+    this.chipsKey = key;
     const chips = state.selected.map((id, index) => this.chip(state, id, index));
     const more =
       state.offered.length > state.selected.length && state.offered.length > 1
@@ -144,6 +151,21 @@ export class Header {
     if (next.length > 0) this.actions.select(next);
     this.picker.hidden = true;
   }
+}
+
+function chipsKey(state: State): string {
+  const { selected, runs, offered, connection } = state;
+  const chips = selected.map((id) => `${id} ${runs[id]?.info.name} ${runs[id]?.status}`);
+  return [...chips, offered.length, connection === 'lost'].join('|');
+}
+
+/** One beat and then rest: an endless animation would have the browser draw for ever. */
+function pulse(dot: Element): void {
+  if (matchMedia('(prefers-reduced-motion: reduce)').matches) return;
+  dot.animate([{ boxShadow: '0 0 0 0 currentColor' }, { boxShadow: '0 0 0 6px transparent' }], {
+    duration: 600,
+    easing: 'ease-out',
+  });
 }
 
 function describe(state: State, id: string): string {

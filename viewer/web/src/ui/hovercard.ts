@@ -10,6 +10,8 @@ import { exact, indices, number, shape } from './format';
 
 const STATISTICS = ['mean', 'std', 'rms', 'absmax', 'sparsity', 'update_ratio'];
 const GAP_px = 18;
+/** Room for the names of tokens beside their points. */
+const TOKEN_GAP_px = 84;
 
 export interface CellFacts {
   tensor: TensorInfo;
@@ -66,7 +68,7 @@ export class HoverCard {
         ),
       );
     }
-    this.open(lines, x, y);
+    this.open(lines, x, y, GAP_px);
   }
 
   showToken(facts: TokenFacts, x: number, y: number): void {
@@ -75,17 +77,17 @@ export class HoverCard {
       h('div', { class: 'dim' }, `token ${facts.token} · norm ${number(facts.magnitude)}`),
       h('div', { class: 'dim' }, `at (${facts.coordinates.map((value) => number(value)).join(', ')})`),
     ];
-    this.open(lines, x, y);
+    this.open(lines, x, y, TOKEN_GAP_px);
   }
 
   /** Beside the pointer, and always inside the scene. */
-  private open(lines: HTMLElement[], x: number, y: number): void {
+  private open(lines: HTMLElement[], x: number, y: number, gap_px: number): void {
     this.element.replaceChildren(...lines);
     this.element.hidden = false;
     const scene = this.element.parentElement!;
     const { offsetWidth: width, offsetHeight: height } = this.element;
-    const right = x + GAP_px + width < scene.clientWidth;
-    const left = right ? x + GAP_px : Math.max(x - GAP_px - width, 4);
+    const right = x + gap_px + width < scene.clientWidth;
+    const left = right ? x + gap_px : Math.max(x - gap_px - width, 4);
     const top = Math.min(Math.max(y - height / 2, 4), Math.max(scene.clientHeight - height - 4, 4));
     this.element.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
   }

@@ -10,15 +10,15 @@ import { h } from './dom';
 export const TRACK_INSET_px = 14;
 const HEIGHT_px = 26;
 
-/** Events worth a mark, by the style variable of their colour. */
-const MARKS: Record<string, string> = {
-  validation: '--mark-validation',
-  checkpoint: '--mark-checkpoint',
-  final: '--mark-final',
-  gap: '--mark-bad',
-  skipped_step: '--mark-bad',
-  crash: '--mark-bad',
-  resume: '--mark-resume',
+/** Events worth a mark, by the look of it; `--mark-LOOK` is its colour. */
+export const MARK_LOOKS: Record<string, string> = {
+  validation: 'validation',
+  checkpoint: 'checkpoint',
+  final: 'final',
+  gap: 'bad',
+  skipped_step: 'bad',
+  crash: 'bad',
+  resume: 'resume',
 };
 
 export class Scrubber {
@@ -135,10 +135,10 @@ export class Scrubber {
     colour: (name: string) => string,
   ): void {
     for (const event of state.runs[run]?.events ?? []) {
-      const variable = MARKS[event.kind];
-      if (!variable) continue;
+      const look = MARK_LOOKS[event.kind];
+      if (!look) continue;
       const x = this.place(state, event.iteration);
-      context.fillStyle = colour(variable);
+      context.fillStyle = colour(`--mark-${look}`);
       context.beginPath();
       if (event.kind === 'validation') context.arc(x, HEIGHT_px / 2, 2.2, 0, 2 * Math.PI);
       else context.roundRect(x - 1.25, HEIGHT_px / 2 - 8, 2.5, 16, 1);
