@@ -6,11 +6,10 @@ import { blockHue, mix, type Rgb } from '../layout/colour';
 import { LINE_FRAGMENT, LINE_VERTEX } from './shaders';
 import type { SceneTheme } from './theme';
 
-const DEPTHS: Record<Line['kind'], number> = { ground: -1.3, spine: -1.6, flow: -0.55, bracket: -0.55, tie: -0.7 };
+const DEPTHS: Record<Line['kind'], number> = { ground: -1.15, spine: -0.9, flow: -0.55, bracket: -0.55, tie: -0.7 };
 
 interface Triangles {
   positions: number[];
-  /** unit vector across the ribbon toward this corner, and half of the ribbon's width */
   across: number[];
   colours: number[];
 }
@@ -26,7 +25,7 @@ export class Lines {
     for (const line of order) addLine(line, theme, out);
     const geometry = new BufferGeometry();
     geometry.setAttribute('position', new BufferAttribute(new Float32Array(out.positions), 3));
-    geometry.setAttribute('aAcross', new BufferAttribute(new Float32Array(out.across), 3));
+    geometry.setAttribute('aAcross', new BufferAttribute(new Float32Array(out.across), 4));
     geometry.setAttribute('aColour', new BufferAttribute(new Float32Array(out.colours), 4));
     const material = new ShaderMaterial({
       glslVersion: GLSL3,
@@ -65,35 +64,52 @@ function colourOf(line: Line, theme: SceneTheme): [Rgb, number] {
   return [mix(blockHue(line.block), theme.spine, 0.2), line.kind === 'tie' ? 0.35 : 0.75];
 }
 
+/** One strip of triangles per line; corners are mitred, so that they show no seam. */
 function addLine(line: Line, theme: SceneTheme, out: Triangles): void {
   const [colour, alpha] = colourOf(line, theme);
   const z = DEPTHS[line.kind];
   const half = line.thickness / 2;
-  /** `side`: 1 and -1 are the ribbon's edges, 0 its middle; `spread` widens an arrow's head. */
-  const corner = ([x, y]: Point, [nx, ny]: Point, side: number, spread = 1) => {
+  const vertex = ([x, y]: Point, [nx, ny]: Point, side: number, spread = 1) => {
     out.positions.push(x, y, z);
-    out.across.push(nx * side, ny * side, half * spread);
+    out.across.push(nx * side, ny * side, half * spread, side);
     out.colours.push(...colour, alpha);
   };
-  for (let index = 1; index < line.points.length; index += 1) {
-    const [x0, y0] = line.points[index - 1]!;
-    const [x1, y1] = line.points[index]!;
-    const length = Math.hypot(x1 - x0, y1 - y0);
-    if (length === 0) continue;
-    const [dx, dy] = [(x1 - x0) / length, (y1 - y0) / length];
-    const normal: Point = [-dy, dx];
-    const isLast = index === line.points.length - 1;
-    const head = line.arrow && isLast ? Math.min(line.kind === 'spine' ? half * 0.5 : half * 3.4, length) : 0;
-    // A corner belongs to the segment before it: drawn once, so it isn't denser than the rest.
-    const past = isLast ? -head : half;
-    const skip = index === 1 ? 0 : half;
-    const a: Point = [x0 + dx * skip, y0 + dy * skip];
-    const b: Point = [x1 + dx * past, y1 + dy * past];
-    for (const [point, side] of [[a, 1], [a, -1], [b, -1], [a, 1], [b, -1], [b, 1]] as const) corner(point, normal, side);
-    if (head === 0) continue;
-    const spread = line.kind === 'spine' ? 1 : 2.4;
-    corner(b, normal, 1, spread);
-    corner(b, normal, -1, spread);
-    corner([x1, y1], normal, 0, spread);
+  const points = [...line.points];
+  const tip = points.at(-1)!;
+  const along = direction(points.at(-2)!, tip);
+  const head = line.arrow ? (line.kind === 'spine' ? half * 0.5 : half * 3.4) : 0;
+  points[points.length - 1] = [tip[0] - along[0] * head, tip[1] - along[1] * head];
+  const normals = mitres(points);
+  for (let index = 1; index < points.length; index += 1) {
+    const [a, b] = [points[index - 1]!, points[index]!];
+    const [na, nb] = [normals[index - 1]!, normals[index]!];
+    vertex(a, na, 1);
+    vertex(a, na, -1);
+    vertex(b, nb, -1);
+    vertex(a, na, 1);
+    vertex(b, nb, -1);
+    vertex(b, nb, 1);
   }
+  if (head === 0) return;
+  const spread = line.kind === 'spine' ? 1 : 2.4;
+  const normal = normals.at(-1)!;
+  vertex(points.at(-1)!, normal, 1, spread);
+  vertex(points.at(-1)!, normal, -1, spread);
+  vertex(tip, normal, 0, spread);
+}
+
+function direction([x0, y0]: Point, [x1, y1]: Point): Point {
+  const length = Math.hypot(x1 - x0, y1 - y0) || 1;
+  return [(x1 - x0) / length, (y1 - y0) / length];
+}
+
+/** For each point the vector across the line, as long as it takes to keep the line's width at a corner. */
+function mitres(points: readonly Point[]): Point[] {
+  return points.map((point, index) => {
+    const before = index > 0 ? direction(points[index - 1]!, point) : direction(point, points[1]!);
+    const after = index < points.length - 1 ? direction(point, points[index + 1]!) : before;
+    const [mx, my] = [-before[1] - after[1], before[0] + after[0]];
+    const scale = 1 + before[0] * after[0] + before[1] * after[1];
+    return [mx / scale, my / scale];
+  });
 }

@@ -193,7 +193,8 @@ void main() {
 /** Ribbons keep a least width on screen, and their edges are feathered: no multisampling needed. */
 export const LINE_VERTEX = /* glsl */ `
 uniform float uUnitsPerPixel;
-in vec3 aAcross;
+// Toward the ribbon's edge (longer at a mitred corner), half of its width, and which edge: 1 or -1.
+in vec4 aAcross;
 in vec4 aColour;
 out vec4 vColour;
 out float vAcross;
@@ -204,7 +205,7 @@ void main() {
   float pixel = uUnitsPerPixel * centre.w;
   float half_px = max(aAcross.z / pixel, 0.75) + 0.5;
   vHalf_px = half_px;
-  vAcross = dot(aAcross.xy, aAcross.xy) > 0.0 ? sign(aAcross.x + aAcross.y * 1.0001) * half_px : 0.0;
+  vAcross = aAcross.w * half_px;
   vec3 world = position + vec3(aAcross.xy, 0.0) * half_px * pixel;
   vColour = aColour;
   gl_Position = projectionMatrix * viewMatrix * vec4(world, 1.0);

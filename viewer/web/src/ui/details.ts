@@ -190,4 +190,12 @@ function hueDot(tensor: TensorInfo): HTMLElement {
   return dot;
 }
 
-export const words = (key: string) => key.replaceAll('_', ' ');
+const COUNTS: Record<string, string> = {
+  n_nan: 'NaN',
+  n_inf: 'inf',
+  n_overflow: 'overflow of float16',
+  n_underflow: 'underflow of float16',
+};
+
+/** A statistic's or role's name as text. */
+export const words = (key: string) => COUNTS[key] ?? key.replaceAll('_', ' ');

@@ -33,6 +33,8 @@ export interface TokenFacts {
 }
 
 export class HoverCard {
+  /** Taken by something else at the right of the scene. */
+  reservedRight_px = 0;
   readonly element = h('div', { class: 'hover-card', hidden: true, 'data-test': 'hover-card' });
 
   hide(): void {
@@ -86,7 +88,7 @@ export class HoverCard {
     this.element.hidden = false;
     const scene = this.element.parentElement!;
     const { offsetWidth: width, offsetHeight: height } = this.element;
-    const right = x + gap_px + width < scene.clientWidth;
+    const right = x + gap_px + width < scene.clientWidth - this.reservedRight_px;
     const left = right ? x + gap_px : Math.max(x - gap_px - width, 4);
     const top = Math.min(Math.max(y - height / 2, 4), Math.max(scene.clientHeight - height - 4, 4));
     this.element.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;

@@ -1,6 +1,6 @@
 /** What the colours of the scene mean: hues of blocks, the scale of values, the cloud's magnitudes. */
 
-import type { Frame, Plan } from '../data/types';
+import type { Block, Frame, Plan } from '../data/types';
 import {
   blockHue,
   MAGNITUDE_STOPS,
@@ -24,6 +24,8 @@ export interface LegendFacts {
   frame: Frame | null;
   statistics: readonly string[];
   theme: Theme;
+  /** of the chosen tensor, whose hue the scale then has */
+  block: Block | null;
   /** what the ends of the scale stand for; null where each tensor has its own */
   scale: number | null;
   cloud: CloudFacts | null;
@@ -38,7 +40,6 @@ export class Legend {
   private readonly odd = h('div', { class: 'legend-blocks' });
   private readonly cloud = h('div', { class: 'legend-cloud', 'data-test': 'cloud-legend' });
   private plan: Plan | null = null;
-  private theme: Theme | null = null;
 
   constructor() {
     this.element = h(
@@ -52,19 +53,26 @@ export class Legend {
   }
 
   show(facts: LegendFacts): void {
-    if (facts.plan !== this.plan || facts.theme !== this.theme) this.showBlocks(facts.plan, facts.theme);
+    if (facts.plan !== this.plan) this.showBlocks(facts.plan);
+    this.showScale(facts);
     setText(this.low, facts.scale === null ? '−3 rms' : `−${number(facts.scale)}`);
     setText(this.high, facts.scale === null ? '+3 rms' : number(facts.scale));
     this.showOdd(facts);
     this.showCloud(facts);
   }
 
-  private showBlocks(plan: Plan, theme: Theme): void {
+  private showBlocks(plan: Plan): void {
     this.plan = plan;
-    this.theme = theme;
-    const blocks = [...new Set(plan.tensors.filter((tensor) => tensor.samples > 0).map((tensor) => tensor.block))];
+    const blocks = blocksOf(plan);
     this.blocks.replaceChildren(...blocks.map((block) => chip(blockHue(block), block)));
-    const hue = blockHue(blocks.includes('attention') ? 'attention' : (blocks[0] ?? 'other'));
+  }
+
+  private showScale({ plan, theme, block }: LegendFacts): void {
+    const blocks = blocksOf(plan);
+    const shown = block ?? (blocks.includes('attention') ? 'attention' : (blocks[0] ?? 'other'));
+    if (this.bar.dataset.look === `${theme} ${shown}`) return;
+    this.bar.dataset.look = `${theme} ${shown}`;
+    const hue = blockHue(shown);
     const stops = Array.from({ length: BAR_STEPS }, (_, step) =>
       toCss(valueColour((2 * step) / (BAR_STEPS - 1) - 1, 1, hue, RAMPS[theme])),
     );
@@ -112,6 +120,10 @@ export class Legend {
       h('div', { class: 'legend-scale' }, h('span', {}, number(cloud.magnitudes[0])), bar, h('span', {}, number(cloud.magnitudes[1])), h('span', {}, 'norm')),
     );
   }
+}
+
+function blocksOf(plan: Plan): Block[] {
+  return [...new Set(plan.tensors.filter((tensor) => tensor.samples > 0).map((tensor) => tensor.block))];
 }
 
 function chip(colour: Rgb, text: string): HTMLElement {

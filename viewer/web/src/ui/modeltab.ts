@@ -316,6 +316,8 @@ export class ModelTab {
 
   private showCard(hit: Hit, at: { x: number; y: number }): void {
     const keys = this.store.state.runs[hit.view.run]?.info.statistics ?? [];
+    const { element: details } = this.details;
+    this.card.reservedRight_px = details.hidden ? 0 : details.offsetWidth;
     if (hit.kind === 'cell') this.card.showCell(this.facts.cell(hit.view, hit.cell, keys), at.x, at.y);
     const token = hit.kind === 'point' ? this.facts.token(hit.view, hit.hit) : null;
     if (token) this.card.showToken(token, at.x, at.y);
@@ -335,6 +337,7 @@ export class ModelTab {
         frame: view.frame,
         statistics: state.runs[view.run]?.info.statistics ?? [],
         theme: state.theme,
+        block: selected ? view.plan.tensors[state.selection!.tensor]!.block : null,
         scale: known ? view.plates.scaleOf(Math.max(plate, 0)) : null,
         // Two clouds are told apart under their views' titles.
         cloud: state.selected.length > 1 ? null : (view.cloud?.known ?? null),
