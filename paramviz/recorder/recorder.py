@@ -137,8 +137,8 @@ class Recorder:
         )
 
     @property
-    def run_path(self) -> Path:
-        """Where the run lies."""
+    def run_path(self) -> Path | str:
+        """Where the run lies: a path, or the address of a remote one."""
         return self._writer.path
 
     @property

@@ -8,6 +8,7 @@ the recorded one.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import google_crc32c
@@ -42,16 +43,14 @@ def encode_array(array: Array, layout: ArrayLayout) -> bytes:
     """The only chunk (or shard) of `array`, as it lies on disk."""
     if array.shape != layout.shape:
         raise ValueError(f"array of shape {array.shape} does not fit its layout {layout.shape}")
-    flat = np.ascontiguousarray(array, dtype=layout.dtype)
-    if layout.inner_chunk is None:
-        return bytes(_ZSTD.encode(flat.reshape(-1).view(np.uint8)))
-    return _encode_shard(flat, layout)
+    rows = np.ascontiguousarray(array, dtype=layout.dtype)
+    return _encode_chunk(rows) if layout.inner_chunk is None else _encode_shard(rows, layout)
 
 
 def decode_array(data: bytes, layout: ArrayLayout) -> Array:
     """Inverse of `encode_array`: an array of `layout.shape`, read-only."""
     if layout.inner_chunk is None:
-        n_bytes = layout.dtype.itemsize * int(np.prod(layout.shape, dtype=np.int64))
+        n_bytes = layout.dtype.itemsize * math.prod(layout.shape)
         return np.frombuffer(decode_zstd(data, n_bytes), layout.dtype).reshape(layout.shape)
     index = decode_index(data[-index_bytes(layout) :], layout, len(data))
     chunks = [decode_inner(data[offset : offset + length], layout) for offset, length in index.tolist()]
@@ -72,9 +71,11 @@ def decode_index(data: bytes, layout: ArrayLayout, shard_bytes: int) -> npt.NDAr
 
 
 def decode_inner(data: bytes, layout: ArrayLayout) -> Array:
-    """One whole inner chunk of a shard, `inner_chunk` elements."""
+    """One whole inner chunk of a shard, (inner_chunk, …) rows."""
     assert layout.inner_chunk is not None
-    return np.frombuffer(decode_zstd(data, layout.inner_chunk * layout.dtype.itemsize), layout.dtype)
+    shape = (layout.inner_chunk, *layout.shape[1:])
+    n_bytes = layout.dtype.itemsize * math.prod(shape)
+    return np.frombuffer(decode_zstd(data, n_bytes), layout.dtype).reshape(shape)
 
 
 def decode_zstd(data: bytes, expected_bytes: int) -> bytes:
@@ -112,19 +113,23 @@ def _frame_content_bytes(data: bytes) -> int:
     return int.from_bytes(field, "little") + (256 if width == 2 else 0)
 
 
-def _encode_shard(flat: Array, layout: ArrayLayout) -> bytes:
+def _encode_chunk(rows: Array) -> bytes:
+    return bytes(_ZSTD.encode(rows.reshape(-1).view(np.uint8)))
+
+
+def _encode_shard(rows: Array, layout: ArrayLayout) -> bytes:
     assert layout.inner_chunk is not None
     parts: list[bytes] = []
     index = np.empty((layout.n_inner, 2), "<u8")
     offset = 0
     for i in range(layout.n_inner):
-        chunk = flat[i * layout.inner_chunk : (i + 1) * layout.inner_chunk]
+        chunk = rows[i * layout.inner_chunk : (i + 1) * layout.inner_chunk]
         if len(chunk) < layout.inner_chunk:
             # Zarr stores full chunks; what is beyond the array holds the fill value.
-            filled = np.full(layout.inner_chunk, np.nan, layout.dtype)
+            filled = np.full((layout.inner_chunk, *layout.shape[1:]), np.nan, layout.dtype)
             filled[: len(chunk)] = chunk
             chunk = filled
-        encoded = bytes(_ZSTD.encode(chunk.view(np.uint8)))
+        encoded = _encode_chunk(chunk)
         index[i] = offset, len(encoded)
         offset += len(encoded)
         parts.append(encoded)

@@ -31,15 +31,24 @@ class JournalCopy:
         self._last_sign_of_life_unix_s = run.last_sign_of_life_unix_s
         self._anonymous = anonymous
         self._commits: dict[int, Record] = {}
+        self._blocks: list[Entry] = []
 
     def note(self, iteration: int, record: Record) -> None:
         """The record that the copy has for a snapshot, without its seal."""
         self._commits[iteration] = {key: record[key] for key in _JOURNALED} | {"crc32c": layout.seal(record)}
 
+    def note_block(self, folder: str, number: int) -> None:
+        """A block that the copy has; those of the run are not copied."""
+        self._blocks.append({"k": "block", "of": folder, "block": number})
+
     def encode(self) -> bytes:
         """The journal's only segment."""
         entries = [copied for entry in self._entries for copied in self._sensible(entry)]
         entries += self._unjournaled()
+        # Blocks come before the end of the run, as its writer has them.
+        ended = bool(entries) and entries[-1].get("k") == "status" and self._said != "recording"
+        at = len(entries) - ended
+        entries[at:at] = self._blocks
         if self.status != self._said or self.status == "recording":
             entries.append(
                 {"k": "status", "status": self.status, "t": self._last_sign_of_life_unix_s, "copied": True}
@@ -56,6 +65,8 @@ class JournalCopy:
     def _copied(self, entry: Entry) -> list[Entry]:
         """What becomes of an entry: itself, nothing, or the events of a snapshot that was left out."""
         kind = entry.get("k")
+        if kind == "block":
+            return []
         if kind == "commit":
             commit = self._commits.get(entry["i"])
             if commit is not None:

@@ -19,9 +19,11 @@ import numpy.typing as npt
 from paramviz.schema import Description
 from paramviz.store import layout
 from paramviz.store.anonymous import NAME, anonymous_description
+from paramviz.store.blocks import TIMELINE_TABLES, Block, ScalarBuilder, TimelineBuilder
 from paramviz.store.codec import CorruptBytesError, crc32c
 from paramviz.store.copied_journal import JournalCopy
 from paramviz.store.encoded import DamagedArrayError
+from paramviz.store.group_files import GroupEncoder, sealed_record
 from paramviz.store.groups import read_group_record
 from paramviz.store.reader import Run
 from paramviz.store.records import FileSeal, Record, open_record, read_files, write_files
@@ -56,6 +58,7 @@ class _Copy:
         self._selection = selection
         # The journal first: whatever is committed from here on belongs to no copy of this moment.
         self._journal = JournalCopy(run, selection.anonymous)
+        self._encoder = GroupEncoder()
 
     def files(self, progress: Progress | None) -> Iterator[KeyedFile]:
         for folder in (layout.PLANS, layout.BASES, layout.ITERATIONS):
@@ -67,6 +70,8 @@ class _Copy:
             yield from self._iteration(iteration)
             if progress is not None:
                 progress(done, len(iterations))
+        yield from self._blocks(layout.TIMELINE, self._timeline())
+        yield from self._blocks(layout.SCALARS, self._scalars())
         yield layout.journal_segment(0), self._journal.encode()
         yield layout.GROUP_RECORD, layout.group_metadata(self._root())
 
@@ -103,6 +108,31 @@ class _Copy:
             record["events"] = [{"kind": event.kind, "text": ""} for event in commit.events]
         self._journal.note(iteration, record)
         yield f"{key}/{layout.GROUP_RECORD}", layout.group_metadata(record)
+
+    def _timeline(self) -> Iterator[Block | None]:
+        """Blocks of the snapshots that are copied: those of the run may have others in them."""
+        builder, run = TimelineBuilder(), self._run
+        for iteration in self._selection.iterations.tolist():
+            snapshot = run[iteration]
+            tables = {key: snapshot.array(key) for key in TIMELINE_TABLES}
+            yield builder.add(iteration, snapshot.record.plan, tables)
+        yield builder.take()
+
+    def _scalars(self) -> Iterator[Block | None]:
+        builder = ScalarBuilder()
+        for iteration, scalars in self._run.steps_since(0):
+            yield builder.add(iteration, scalars)
+        yield builder.take()
+
+    def _blocks(self, folder: str, blocks: Iterator[Block | None]) -> Iterator[KeyedFile]:
+        for number, block in enumerate(block for block in blocks if block is not None):
+            if number == 0:
+                yield f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata()
+            key, files = layout.block_key(folder, number), self._encoder.files(block.arrays)
+            yield from ((f"{key}/{relative}", data) for relative, data in files.items())
+            record = {"block": number, **block.record}
+            yield f"{key}/{layout.GROUP_RECORD}", sealed_record(record, files)
+            self._journal.note_block(folder, number)
 
     def _arrays(self, group: str, record: Record) -> Generator[KeyedFile, None, Record]:
         """The arrays of a group; returns the list of files for its record."""

@@ -1,9 +1,10 @@
 """Writing the files of a run, in an order that a crash cannot turn round.
 
-The only place where the store touches the disk for writing. With
-`durability="power"` a file is on the disk (fsync of the file and of its
-folder) before the next step begins; with "process" the operating system may
-delay it, which a killed process does not notice and a power failure does.
+`RunFiles` is what the writer asks of a place; `DirectoryFiles` is the only one
+that touches the disk. With `durability="power"` a file is on the disk (fsync
+of the file and of its folder) before the next step begins; with "process" the
+operating system may delay it, which a killed process does not notice and a
+power failure does.
 """
 
 from __future__ import annotations
@@ -11,35 +12,141 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
-from paramviz.store.layout import STAGING
+from paramviz.store.layout import GROUP_RECORD, JOURNAL, PRIVATE, STAGING, journal_segment
+from paramviz.store.lock import WriterLock
+from paramviz.store.placement import refuse_occupied
 
 Durability = Literal["process", "power"]
 
 
-class RunFiles:
-    """File operations below one run's directory; keys as in `Source`."""
+class HeldLock(Protocol):
+    """The right to write into a run."""
+
+    def release(self) -> None:
+        """Give it back; a second call does nothing."""
+
+
+class Segment(Protocol):
+    """The part of the journal that is being written."""
+
+    @property
+    def retries(self) -> bool:
+        """Whether it may be written again after an OSError; if not, a new segment must follow."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the next record should begin a new segment."""
+
+    def append(self, records: list[bytes]) -> None:
+        """Write records, and take each off the list as soon as it is written."""
+
+    def close(self) -> None: ...
+
+
+class RunFiles(Protocol):
+    """A place for one run that can be written; keys as in `Source`. All raise OSError."""
+
+    @property
+    def path(self) -> Path | str:
+        """Where the run is, as a person says it."""
+
+    @property
+    def journal_interval_s(self) -> float:
+        """How long the journal of steps may wait until it is worth a write."""
+
+    def refuse_occupied(self) -> bool:
+        """Whether there was a place; raises if there is anything in it but the beginning of a run."""
+
+    def make_root(self) -> None:
+        """Make the place itself; fine if it is there."""
+
+    def acquire_lock(self) -> HeldLock:
+        """Become the one writer; RunLockedError if there is another."""
+
+    def has_run(self) -> bool:
+        """Whether a root record is there."""
+
+    def make_folders(self, keys: Iterable[str]) -> None:
+        """Make folders whose parents exist; fine if they are there."""
+
+    def start_group(self, key: str) -> None:
+        """Begin a group anew, without what an interrupted write left of it."""
+
+    def write_group(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Write files of a group that nobody trusts before its record; keys relative to it."""
+
+    def publish(self, key: str, data: bytes) -> None:
+        """Let a file appear whole or not at all."""
+
+    def clear(self, keys: Iterable[str]) -> None:
+        """Remove folders, as far as that goes; the key "" is the run itself."""
+
+    def open_segment(self, number: int) -> Segment:
+        """Begin a segment of the journal that is not there yet."""
+
+
+class DirectoryFiles:
+    """A run that is a directory on a file system."""
+
+    journal_interval_s = 0.0
 
     def __init__(self, path: Path, durability: Durability = "process") -> None:
         self.path = path
         self._sync = durability == "power"
 
+    def refuse_occupied(self) -> bool:
+        return refuse_occupied(self.path)
+
     def make_root(self) -> None:
-        """Make the run's own directory, and its parents; fine if it is there."""
         os.makedirs(self.path, exist_ok=True)
-        self.sync_folder("..")
+        self._sync_folder("..")
+        self.make_folders((PRIVATE,))
 
-    def make_folder(self, key: str) -> None:
-        """Make a folder (its parent exists); fine if it is there."""
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self.path / key)
-            self.sync_folder(key.rpartition("/")[0])
+    def acquire_lock(self) -> HeldLock:
+        return WriterLock.acquire(self.path)
 
-    def write(self, key: str, data: bytes) -> None:
-        """Write a whole file in place: only for files that nobody trusts before a later commit."""
+    def has_run(self) -> bool:
+        return (self.path / GROUP_RECORD).exists()
+
+    def make_folders(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.path / key)
+                self._sync_folder(key.rpartition("/")[0])
+
+    def start_group(self, key: str) -> None:
+        self.clear((key,))
+        self.make_folders((key,))
+
+    def write_group(self, key: str, files: Mapping[str, bytes]) -> None:
+        folders = dict.fromkeys(f"{key}/{relative.rpartition('/')[0]}" for relative in files)
+        self.make_folders(folders)
+        for relative, data in files.items():
+            self._write(f"{key}/{relative}", data)
+        for folder in (*folders, key):
+            self._sync_folder(folder)
+
+    def publish(self, key: str, data: bytes) -> None:
+        """Written aside, then renamed."""
+        staged = f"{STAGING}/{key.replace('/', '-')}"
+        self._write(staged, data)
+        os.replace(self.path / staged, self.path / key)
+        self._sync_folder(key.rpartition("/")[0])
+
+    def clear(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            shutil.rmtree(self.path / key, ignore_errors=True)
+
+    def open_segment(self, number: int) -> Segment:
+        segment = AppendFile(self.path / journal_segment(number), self._sync)
+        self._sync_folder(JOURNAL)
+        return segment
+
+    def _write(self, key: str, data: bytes) -> None:
         descriptor = os.open(self.path / key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             _write_all(descriptor, data)
@@ -48,14 +155,7 @@ class RunFiles:
         finally:
             os.close(descriptor)
 
-    def publish(self, key: str, data: bytes) -> None:
-        """Let a file appear whole or not at all: written aside, then renamed."""
-        staged = f"{STAGING}/{key.replace('/', '-')}"
-        self.write(staged, data)
-        os.replace(self.path / staged, self.path / key)
-        self.sync_folder(key.rpartition("/")[0])
-
-    def sync_folder(self, key: str) -> None:
+    def _sync_folder(self, key: str) -> None:
         """Make the entries of a folder durable, where that was asked for."""
         if not self._sync:
             return
@@ -65,31 +165,23 @@ class RunFiles:
         finally:
             os.close(descriptor)
 
-    def remove_folder(self, key: str) -> None:
-        """Remove what an interrupted write left; fine if nothing is there."""
-        shutil.rmtree(self.path / key, ignore_errors=True)
-
-    def clear(self, keys: Iterable[str]) -> None:
-        """Remove several folders; the key "" is the run itself."""
-        for key in keys:
-            self.remove_folder(key)
-
-    def exists(self, key: str) -> bool:
-        return (self.path / key).exists()
-
 
 class AppendFile:
-    """A file that only grows, one whole record per write."""
+    """A segment that is a file: after an OSError half a record may be in it."""
 
-    def __init__(self, path: Path, durability: Durability = "process") -> None:
-        self._sync = durability == "power"
+    retries = False
+    full = False
+
+    def __init__(self, path: Path, sync: bool) -> None:
+        self._sync = sync
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
 
-    def append(self, record: bytes) -> None:
-        """Append a record. After an OSError half of it may be there: write no more to this file."""
-        _write_all(self._descriptor, record)
-        if self._sync:
-            os.fsync(self._descriptor)
+    def append(self, records: list[bytes]) -> None:
+        while records:
+            _write_all(self._descriptor, records[0])
+            if self._sync:
+                os.fsync(self._descriptor)
+            del records[0]
 
     def close(self) -> None:
         if self._descriptor >= 0:

@@ -23,6 +23,7 @@ class History:
         self.commit_times_unix_s: dict[int, float] = {}
         self.status: RunStatus = "recording"
         self.copied = False
+        self.blocks: dict[str, int] = {}
         self.newest_plan = -1
         self.last_sign_of_life_unix_s = 0.0
         self._series: dict[str, tuple[list[int], list[float]]] = {}
@@ -61,6 +62,9 @@ class History:
             self.copied = entry.get("copied") is True
         elif kind == "plan":
             self.newest_plan = max(self.newest_plan, int(entry["plan"]))
+        elif kind == "block":
+            folder, n = str(entry["of"]), int(entry["block"]) + 1
+            self.blocks[folder] = max(self.blocks.get(folder, 0), n)
         if "t" in entry:
             self.last_sign_of_life_unix_s = max(self.last_sign_of_life_unix_s, float(entry["t"]))
 

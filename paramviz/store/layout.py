@@ -20,6 +20,10 @@ NAMESPACE = "paramviz"
 
 GROUP_RECORD = "zarr.json"
 PLANS, BASES, ITERATIONS, VOCABULARY = "plans", "bases", "iterations", "vocabulary"
+TIMELINE, SCALARS = "timeline", "scalars"
+BLOCK_FOLDERS = (TIMELINE, SCALARS)
+"""Groups of blocks, which say again what snapshots and journal say, for quick and for foreign readers."""
+
 PRIVATE = ".paramviz"
 JOURNAL = f"{PRIVATE}/journal"
 LOCK = f"{PRIVATE}/lock"
@@ -42,7 +46,18 @@ SNAPSHOT_ARRAYS: dict[str, str] = {
 }
 """Arrays that a snapshot may hold, with their dtypes on disk."""
 
-_ZARR_DTYPES = {"f2": "float16", "f4": "float32", "i4": "int32", "i8": "int64", "u1": "uint8", "u4": "uint32"}
+TIMELINE_INNER_CHUNK = 4
+"""Tensors per inner chunk of a timeline: 4 times 256 snapshots of 21 statistics make 86 kB."""
+
+_ZARR_DTYPES = {
+    "f2": "float16",
+    "f4": "float32",
+    "f8": "float64",
+    "i4": "int32",
+    "i8": "int64",
+    "u1": "uint8",
+    "u4": "uint32",
+}
 
 ZSTD_LEVEL = 1
 """Sampled float16 weights hardly compress at any level; 1 is the cheapest."""
@@ -60,6 +75,10 @@ def iteration_key(iteration: int) -> str:
     return f"{ITERATIONS}/{iteration:08d}"
 
 
+def block_key(folder: str, number: int) -> str:
+    return f"{folder}/{number:06d}"
+
+
 def parse_iteration(name: str) -> int | None:
     """The iteration that a folder below `iterations/` stands for, None if it is no such folder."""
     if len(name) < 8 or not name.isascii() or not name.isdigit():
@@ -74,11 +93,15 @@ def journal_segment(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ArrayLayout:
-    """One array of a snapshot or a plan: a single chunk, or a single shard of inner chunks."""
+    """One array of a group: a single chunk, or a single shard of inner chunks of so many rows each.
+
+    A row is an element of the first axis, with all that is below it.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     inner_chunk: int | None = None
+    dimension_names: tuple[str, ...] = ()
 
     @property
     def chunk_name(self) -> str:
@@ -98,6 +121,12 @@ def layout_of(key: str, shape: Sequence[int], dtype: npt.DTypeLike) -> ArrayLayo
     return ArrayLayout(tuple(int(n) for n in shape), dtype, inner)
 
 
+def timeline_layout(shape: tuple[int, ...]) -> ArrayLayout:
+    """The layout of a block's statistics, (tensors, keys, snapshots) float32."""
+    names = ("tensor", "statistic", "snapshot")
+    return ArrayLayout(shape, np.dtype("<f4"), min(TIMELINE_INNER_CHUNK, shape[0]), names)
+
+
 def array_metadata(layout: ArrayLayout) -> bytes:
     """`zarr.json` of an array, as the bytes to write."""
     little: dict[str, Any] = {"name": "bytes", "configuration": {"endian": "little"}}
@@ -109,12 +138,13 @@ def array_metadata(layout: ArrayLayout) -> bytes:
     ]
     chunk_shape, codecs = list(layout.shape), compressed
     if layout.inner_chunk is not None:
-        chunk_shape = [layout.inner_chunk * layout.n_inner]
+        below = list(layout.shape[1:])
+        chunk_shape = [layout.inner_chunk * layout.n_inner, *below]
         codecs = [
             {
                 "name": "sharding_indexed",
                 "configuration": {
-                    "chunk_shape": [layout.inner_chunk],
+                    "chunk_shape": [layout.inner_chunk, *below],
                     "codecs": compressed,
                     "index_codecs": [
                         {"name": "bytes", "configuration": {"endian": "little"}},
@@ -124,7 +154,7 @@ def array_metadata(layout: ArrayLayout) -> bytes:
                 },
             }
         ]
-    metadata = {
+    metadata: dict[str, Any] = {
         "zarr_format": 3,
         "node_type": "array",
         "shape": list(layout.shape),
@@ -136,6 +166,8 @@ def array_metadata(layout: ArrayLayout) -> bytes:
         "attributes": {},
         "storage_transformers": [],
     }
+    if layout.dimension_names:
+        metadata["dimension_names"] = list(layout.dimension_names)
     return json.dumps(metadata, separators=(",", ":")).encode()
 
 

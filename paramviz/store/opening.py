@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from paramviz.errors import NotARunError
+from paramviz.errors import NotARunError, OutputError
 from paramviz.store import layout
+from paramviz.store.files import DirectoryFiles, Durability, RunFiles
 from paramviz.store.reader import Run
 from paramviz.store.source import DirectorySource, Source
 from paramviz.store.zip_source import ZipSource
@@ -33,6 +34,18 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     raise NotARunError(
         f"{run}: is a file, and neither a packed run (.zarr.zip) nor an exported one (.h5).", path=run
     )
+
+
+def open_files(path: str | os.PathLike[str], durability: Durability) -> RunFiles:
+    """The place at `path` to record a run to; OutputError if a run there cannot be written."""
+    run = Path(path)
+    if run.is_file() and isinstance(open_source(run), ZipSource):
+        raise OutputError(
+            f"{run}: is a packed run, and cannot be recorded into. Make a directory of it first: "
+            "`paramviz unpack`.",
+            path=run,
+        )
+    return DirectoryFiles(run, durability)
 
 
 def _open_directory(run: Path) -> Source:

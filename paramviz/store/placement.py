@@ -16,6 +16,7 @@ FOLDERS = (
     layout.BASES,
     layout.ITERATIONS,
     layout.VOCABULARY,
+    *layout.BLOCK_FOLDERS,
     layout.JOURNAL,
     layout.STAGING,
 )
@@ -51,7 +52,7 @@ def refuse_occupied(run: Path) -> bool:
     return True
 
 
-def run_exists(run: Path) -> RunExistsError:
+def run_exists(run: Path | str) -> RunExistsError:
     """The error for a path at which a run is already."""
     return RunExistsError(
         f"{run}: a run is there already and is never overwritten. Continue it with resume=True, or record to "
@@ -60,7 +61,7 @@ def run_exists(run: Path) -> RunExistsError:
     )
 
 
-def cannot_write(run: Path, error: OSError) -> OutputError:
+def cannot_write(run: Path | str, error: OSError) -> OutputError:
     """The error for a directory that the system refuses."""
     return OutputError(
         f"{run}: cannot be written ({error.strerror or error}). Check the permissions and the space, or "

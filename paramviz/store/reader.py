@@ -35,6 +35,7 @@ from paramviz.store.records import CommitRecord, read_commit
 from paramviz.store.root import read_root
 from paramviz.store.snapshot import StoredSnapshot
 from paramviz.store.source import Source
+from paramviz.store.timeline import BlockReader
 
 Array = npt.NDArray[Any]
 
@@ -68,6 +69,7 @@ class Run:
         self._bases: dict[int, EmbeddingBasis] = {}
         self._vocabulary: tuple[str, ...] | None = None
         self._records: OrderedDict[int, CommitRecord] = OrderedDict()
+        self.blocks = BlockReader(self)
         self._tables = ArrayCache(_TABLE_CACHE_BYTES)
         self._order: list[int] = []
         self._known: set[int] = set()
@@ -186,6 +188,10 @@ class Run:
     def n_journal_segments(self) -> int:
         return self._journal.n_segments
 
+    def journaled_blocks(self, folder: str) -> int:
+        """Number of blocks in `timeline` or `scalars` that the journal knows of."""
+        return self._history.blocks.get(folder, 0)
+
     @property
     def n_bases(self) -> int:
         n = 0
@@ -250,13 +256,7 @@ class Run:
 
         of: "statistics" or "gradient_statistics". KeyError for a key that the run does not hold.
         """
-        keys = {"statistics": self.statistic_keys, "gradient_statistics": self.gradient_keys}[of]
-        column = keys.index(key) if key in keys else None
-        if column is None:
-            raise KeyError(f"{key!r} is no statistic of this run; it holds {', '.join(keys)}")
-        self.tensor(name)
-        rows = [self._table_row(int(i), of, name) for i in self.iterations]
-        return np.array([np.nan if row is None else row[column] for row in rows], np.float64)
+        return self.blocks.timeline(name, key, of)
 
     def refresh(self) -> npt.NDArray[np.int64]:
         """Read what was journaled since the last call; returns the newly committed iterations, ascending."""
@@ -328,17 +328,6 @@ class Run:
             while len(self._records) > _RECORD_CACHE:
                 self._records.popitem(last=False)
         return record
-
-    def _table_row(self, iteration: int, of: str, name: str) -> Array | None:
-        snapshot = self[iteration]
-        if of not in snapshot.record.arrays:
-            return None
-        try:
-            index = self.tensor(name, snapshot.record.plan).index
-        except TensorNotFoundError:
-            return None
-        row: Array = self.cached_table(snapshot, of)[index]
-        return row
 
     def _no_iteration(self, iteration: int) -> IterationNotFoundError:
         at = bisect_left(self._sorted, iteration)

@@ -101,6 +101,18 @@ class _Verification:
         for name in sorted(run.source.list_folder(layout.PLANS)):
             if name.isascii() and name.isdigit():
                 self._check_group(f"{layout.PLANS}/{name}", partial(run.plan_numbered, int(name)))
+        for folder in layout.BLOCK_FOLDERS:
+            self._check_blocks(folder)
+
+    def _check_blocks(self, folder: str) -> None:
+        n_blocks = self._run.blocks.count(folder)
+        if n_blocks:
+            self._compare(f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata())
+        for number in range(n_blocks):
+            key = layout.block_key(folder, number)
+            if self._run.source.size(f"{key}/{layout.GROUP_RECORD}") is None:
+                self._problems.append(Problem(f"{key}/{layout.GROUP_RECORD}", "is missing"))
+            self._check_group(key, partial(self._run.blocks.check, folder, number))
 
     def _check_group(self, group: str, read: Callable[[], object]) -> None:
         if self._run.source.size(f"{group}/{layout.GROUP_RECORD}") is None:

@@ -7,7 +7,6 @@ that it lists; whoever sees less sees no iteration.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import time
@@ -18,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from paramviz.errors import DamagedRunError
 from paramviz.schema import (
     FORMAT_MAJOR,
     FORMAT_MINOR,
@@ -31,14 +31,16 @@ from paramviz.schema import (
     TensorInfo,
 )
 from paramviz.store import layout
-from paramviz.store.codec import crc32c, encode_array
-from paramviz.store.files import AppendFile, Durability, RunFiles
-from paramviz.store.journal import Entry, commit_entry, encode_entry
-from paramviz.store.lock import WriterLock
-from paramviz.store.opening import open_run
-from paramviz.store.placement import FOLDERS, cannot_write, refuse_occupied, run_exists
+from paramviz.store.block_writer import BlockWriter
+from paramviz.store.blocks import BLOCK_SNAPSHOTS, TIMELINE_TABLES
+from paramviz.store.files import Durability, HeldLock, RunFiles
+from paramviz.store.group_files import GroupEncoder, LaidOutArray, laid_out, sealed_record, seals
+from paramviz.store.journal import commit_entry
+from paramviz.store.journal_writer import JournalWriter
+from paramviz.store.opening import open_files, open_run
+from paramviz.store.placement import FOLDERS, cannot_write, run_exists
 from paramviz.store.reader import Run
-from paramviz.store.records import FileSeal, commit_record, plan_record, write_files
+from paramviz.store.records import Record, commit_record, plan_record
 
 Array = npt.NDArray[Any]
 
@@ -50,22 +52,20 @@ class RunWriter:
     before and after encoding.
     """
 
-    def __init__(self, files: RunFiles, lock: WriterLock, run_id: str, durability: Durability) -> None:
+    def __init__(self, files: RunFiles, lock: HeldLock, run_id: str) -> None:
         self.path = files.path
         self.run_id = run_id
         self.raw_bytes = 0
         self.stored_bytes = 0
         self._files = files
         self._lock = lock
-        self._durability = durability
-        self._journal: AppendFile | None = None
-        self._next_segment = 0
+        self._encoder = GroupEncoder()
         self._plans: list[Plan] = []
         self._n_bases = 0
-        self._unjournaled: list[Entry] = []
         self._committed: set[int] = set()
-        self._array_metadata: dict[layout.ArrayLayout, bytes] = {}
         self._closed = False
+        self._journal = JournalWriter(files)
+        self._blocks = BlockWriter(files, self._journal, self._publish_group)
 
     @classmethod
     def create(
@@ -83,26 +83,24 @@ class RunWriter:
         cannot be made or written or holds something else, RunLockedError if
         another process is just starting one there.
         """
-        run = Path(path)
-        existed = refuse_occupied(run)
-        files = RunFiles(run, durability)
+        files = open_files(path, durability)
+        existed = files.refuse_occupied()
         try:
             files.make_root()
-            files.make_folder(layout.PRIVATE)
-            lock = WriterLock.acquire(run)
+            lock = files.acquire_lock()
         except OSError as error:
-            raise cannot_write(run, error) from error
+            raise cannot_write(files.path, error) from error
         try:
-            if files.exists(layout.GROUP_RECORD):
-                raise run_exists(run)
+            if files.has_run():
+                raise run_exists(files.path)
             try:
                 files.clear(FOLDERS)
-                writer = cls(files, lock, secrets.token_hex(8), durability)
-                writer._lay_out(name or run.name.removesuffix(".zarr"), description, vocabulary)
+                writer = cls(files, lock, secrets.token_hex(8))
+                writer._lay_out(name or _name_of(files.path), description, vocabulary)
             except OSError as error:
                 # Nothing half-made stays where there was nothing before.
                 files.clear(FOLDERS if existed else ("",))
-                raise cannot_write(run, error) from error
+                raise cannot_write(files.path, error) from error
         except BaseException:
             lock.release()
             raise
@@ -115,21 +113,20 @@ class RunWriter:
         Raises NotARunError, FormatVersionError or DamagedRunError as reading
         it does, RunLockedError if it is still being recorded.
         """
-        run_path = Path(path)
-        run = open_run(run_path)
-        files = RunFiles(run_path, durability)
+        run = open_run(path)
+        files = open_files(path, durability)
         try:
-            files.make_folder(layout.PRIVATE)
-            lock = WriterLock.acquire(run_path)
+            files.make_root()
+            lock = files.acquire_lock()
         except OSError as error:
-            raise cannot_write(run_path, error) from error
+            raise cannot_write(files.path, error) from error
         try:
             run.refresh()
-            writer = cls(files, lock, run.run_id, durability)
+            writer = cls(files, lock, run.run_id)
             writer._continue(run)
         except OSError as error:
             lock.release()
-            raise cannot_write(run_path, error) from error
+            raise cannot_write(files.path, error) from error
         except BaseException:
             lock.release()
             raise
@@ -156,9 +153,9 @@ class RunWriter:
         arrays: dict[str, Array] = {"positions": positions, "vector_positions": vector_positions}
         if embedding is not None:
             arrays["embedding_tokens"] = embedding.tokens
-        self._publish_group(key, arrays, plan_record(plan))
+        self._publish_group(key, laid_out(arrays), plan_record(plan))
         self._plans.append(plan)
-        self._log({"k": "plan", "plan": plan.number})
+        self._journal.log({"k": "plan", "plan": plan.number})
         return plan
 
     def add_basis(
@@ -177,7 +174,7 @@ class RunWriter:
             "scores": components.shape[0],
             "width": components.shape[1],
         }
-        self._publish_group(layout.basis_key(number), arrays, record)
+        self._publish_group(layout.basis_key(number), laid_out(arrays), record)
         self._n_bases += 1
         return number
 
@@ -193,35 +190,34 @@ class RunWriter:
             raise ValueError(f"{self.path}: iteration {iteration} is committed already")
         if iteration < 0 or not 0 <= snapshot.plan < len(self._plans):
             raise ValueError(f"{self.path}: no plan {snapshot.plan} for iteration {iteration}")
+        arrays = {
+            key: array for key in layout.SNAPSHOT_ARRAYS if (array := getattr(snapshot, key)) is not None
+        }
+        files = self._encoder.files(laid_out(arrays))
+        record = commit_record(snapshot, len(self._committed), seals(files))
         group = layout.iteration_key(iteration)
-        self._files.remove_folder(group)
         try:
-            self._files.make_folder(group)
-            arrays = {
-                key: array for key in layout.SNAPSHOT_ARRAYS if (array := getattr(snapshot, key)) is not None
-            }
-            files = self._write_arrays(group, arrays)
-            record = commit_record(snapshot, len(self._committed), files)
+            self._files.start_group(group)
+            self._files.write_group(group, files)
             self._files.publish(f"{group}/{layout.GROUP_RECORD}", layout.group_metadata(record))
         except OSError:
-            self._files.remove_folder(group)
+            self._files.clear((group,))
             raise
         self._committed.add(iteration)
         self.raw_bytes += sum(array.nbytes for array in arrays.values())
-        self.stored_bytes += sum(file.length for file in files.values())
-        self._unjournaled.append(commit_entry(record, layout.seal(record), time.time()))
-        # The snapshot is published: a journal that cannot be written now gets the entry with the next one.
-        with contextlib.suppress(OSError):
-            self._flush_journal()
+        self.stored_bytes += sum(map(len, files.values()))
+        self._journal.note(commit_entry(record, layout.seal(record), time.time()))
+        self._blocks.add_snapshot(iteration, snapshot.plan, arrays)
 
     def log_step(self, iteration: int, scalars: Mapping[str, float], time_unix_s: float) -> None:
         """Journal the scalars of a step. Later entries for the same iteration add to it."""
         values = {name: float(value) for name, value in scalars.items()}
-        self._log({"k": "step", "i": iteration, "s": values, "t": time_unix_s})
+        self._journal.log({"k": "step", "i": iteration, "s": values, "t": time_unix_s}, may_wait=True)
+        self._blocks.add_step(iteration, values)
 
     def log_event(self, event: Event) -> None:
         """Journal an event that belongs to no snapshot, or to one that is committed already."""
-        self._log(
+        self._journal.log(
             {"k": "event", "i": event.iteration, "kind": event.kind, "text": event.text, "t": time.time()}
         )
 
@@ -231,25 +227,27 @@ class RunWriter:
             return
         self._closed = True
         try:
-            self._log({"k": "status", "status": status, "t": time.time()})
+            self._blocks.finish()
+            self._journal.log({"k": "status", "status": status, "t": time.time()})
         finally:
-            if self._journal is not None:
+            try:
                 self._journal.close()
-            self._lock.release()
+            finally:
+                self._lock.release()
 
     def _lay_out(self, name: str, description: Description, vocabulary: Sequence[str] | None) -> None:
         """Make the hierarchy of a new run; its root record comes last."""
         self._make_private_folders()
         for folder in (layout.PLANS, layout.BASES, layout.ITERATIONS):
-            self._files.make_folder(folder)
+            self._files.make_folders((folder,))
             self._files.publish(f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata())
         if vocabulary is not None:
             text, offsets = _pack_strings(vocabulary)
             arrays: dict[str, Array] = {"text": text, "offsets": offsets}
             record = {"tokens": len(vocabulary), "bytes": len(text)}
-            self._publish_group(layout.VOCABULARY, arrays, record)
+            self._publish_group(layout.VOCABULARY, laid_out(arrays), record)
         now = time.time()
-        self._log({"k": "status", "status": "recording", "t": now})
+        self._journal.log({"k": "status", "status": "recording", "t": now})
         root = {
             "format": f"{FORMAT_MAJOR}.{FORMAT_MINOR}",
             "run_id": self.run_id,
@@ -264,8 +262,7 @@ class RunWriter:
 
     def _make_private_folders(self) -> None:
         """A copy of a run may have come without empty folders, or without anything private at all."""
-        for folder in (layout.JOURNAL, layout.STAGING):
-            self._files.make_folder(folder)
+        self._files.make_folders((layout.JOURNAL, layout.STAGING))
 
     def _continue(self, run: Run) -> None:
         """Take over the numbering of a run, and journal what a crash kept out of the journal."""
@@ -273,62 +270,49 @@ class RunWriter:
         self._plans = list(run.plans)
         self._n_bases = run.n_bases
         self._committed = set(run.iterations.tolist())
-        self._next_segment = run.n_journal_segments
-        self._log({"k": "status", "status": "recording", "t": time.time()})
+        self._journal = JournalWriter(self._files, run.n_journal_segments)
+        self._journal.log({"k": "status", "status": "recording", "t": time.time()})
         for iteration in run.unjournaled_iterations:
             commit = run[iteration].record
-            self._log(commit_entry(commit.to_json(), commit.crc32c, time.time()))
-            self.log_step(iteration, commit.scalars, commit.time_unix_s)
+            self._journal.log(commit_entry(commit.to_json(), commit.crc32c, time.time()))
+            self._journal.log({"k": "step", "i": iteration, "s": commit.scalars, "t": commit.time_unix_s})
+        self._blocks = BlockWriter(
+            self._files,
+            self._journal,
+            self._publish_group,
+            {folder: run.blocks.count(folder) for folder in layout.BLOCK_FOLDERS},
+        )
+        self._catch_up(run)
         if self.last_iteration is not None:
             self.log_event(Event(self.last_iteration, "resume", f"resumed after {self.last_iteration}"))
 
-    def _publish_group(self, key: str, arrays: dict[str, Array], record: dict[str, Any]) -> None:
-        """Write a plan, a basis or the vocabulary; like a commit, its record comes last."""
-        self._files.remove_folder(key)
-        self._files.make_folder(key)
-        files = self._write_arrays(key, arrays)
-        sealed = {**record, "files": write_files(files)}
-        self._files.publish(f"{key}/{layout.GROUP_RECORD}", layout.group_metadata(sealed))
-
-    def _write_arrays(self, group: str, arrays: dict[str, Array]) -> dict[str, FileSeal]:
-        """Write arrays below a group that is not committed; returns their files' seals by relative key."""
-        seals: dict[str, FileSeal] = {}
-        for name, array in arrays.items():
-            # A Zarr array without elements has no chunk that could be damaged; leave it out.
-            if array.size == 0:
+    def _catch_up(self, run: Run) -> None:
+        """Hand to the blocks what a crash kept from them: of the snapshots at most one block's worth."""
+        blocked = {int(i) for block in run.blocks.blocks() for i in block.iterations}
+        for iteration in run.iterations_in_commit_order[-BLOCK_SNAPSHOTS:].tolist():
+            if iteration in blocked:
                 continue
-            plan = layout.layout_of(name, array.shape, layout.SNAPSHOT_ARRAYS.get(name, array.dtype))
-            metadata = self._array_metadata.get(plan)
-            if metadata is None:
-                metadata = self._array_metadata[plan] = layout.array_metadata(plan)
-            self._files.make_folder(f"{group}/{name}")
-            for file, data in ((plan.chunk_name, encode_array(array, plan)), (layout.GROUP_RECORD, metadata)):
-                self._files.write(f"{group}/{name}/{file}", data)
-                seals[f"{name}/{file}"] = FileSeal(len(data), crc32c(data))
-            self._files.sync_folder(f"{group}/{name}")
-        self._files.sync_folder(group)
-        return seals
+            try:
+                snapshot = run[iteration]
+                tables = {key: snapshot.array(key) for key in TIMELINE_TABLES}
+            except DamagedRunError:
+                continue
+            self._blocks.add_snapshot(iteration, snapshot.record.plan, tables)
+        last = run.blocks.last_blocked_step()
+        for iteration, scalars in run.steps_since(0):
+            if iteration > last:
+                self._blocks.add_step(iteration, scalars)
 
-    def _log(self, entry: Entry) -> None:
-        self._flush_journal(entry)
+    def _publish_group(self, key: str, arrays: Mapping[str, LaidOutArray], record: Record) -> None:
+        """Write a plan, a basis, the vocabulary or a block; like a commit, its record comes last."""
+        files = self._encoder.files(arrays)
+        self._files.start_group(key)
+        self._files.write_group(key, files)
+        self._files.publish(f"{key}/{layout.GROUP_RECORD}", sealed_record(record, files))
 
-    def _flush_journal(self, entry: Entry | None = None) -> None:
-        """Append what waits, then `entry`. A segment that failed once is left behind, with what it holds."""
-        if self._journal is None:
-            segment = layout.journal_segment(self._next_segment)
-            self._journal = AppendFile(self.path / segment, self._durability)
-            self._next_segment += 1
-            self._files.sync_folder(layout.JOURNAL)
-        try:
-            while self._unjournaled:
-                self._journal.append(encode_entry(self._unjournaled[0]))
-                del self._unjournaled[0]
-            if entry is not None:
-                self._journal.append(encode_entry(entry))
-        except OSError:
-            self._journal.close()
-            self._journal = None
-            raise
+
+def _name_of(path: Path | str) -> str:
+    return str(path).rstrip("/").replace("\\", "/").rpartition("/")[2].removesuffix(".zarr")
 
 
 def _pack_strings(strings: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

@@ -13,14 +13,18 @@ from paramviz.store import RunWriter, open_run, verify_run
 from paramviz.store.files import Durability
 from tests.store import made_runs
 from tests.store.recorded_disk import Operation, ProcessKilled, RecordedDisk, after_power_loss
+from tests.store.small_blocks import small_blocks
 
 ITERATIONS = 3
 
 
 def record(path: Path, disk: RecordedDisk, durability: Durability = "process") -> list[int]:
-    """Make a short run on a disk; returns for each commit the number of operations before it was done."""
+    """Make a short run on a disk; returns for each commit the number of operations before it was done.
+
+    Blocks are sealed in its midst and at its end.
+    """
     commits: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, small_blocks():
         patch.setattr("paramviz.store.files.os", disk)
         writer = None
         try:
@@ -74,6 +78,8 @@ def test_killed_at_every_file_operation_nothing_committed_is_lost(tmp_path, befo
         run = open_run(path)
         assert run.iterations.tolist() == [0, 1, 2]
         assert run.scalar_series("loss")[0].tolist() == [0, 1, 2]
+        stds = [made_runs.snapshot(i).statistics[1, 1] for i in range(ITERATIONS)]
+        assert run.timeline("h.0.fc.weight", "std").tolist() == stds
         for iteration in range(ITERATIONS):
             made_runs.assert_same_snapshot(run[iteration], iteration)
         assert verify_run(path).problems == ()

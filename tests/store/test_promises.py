@@ -19,11 +19,13 @@ from paramviz.errors import DamagedRunError, FormatVersionError, NotARunError
 from paramviz.schema import Event
 from paramviz.store import RunWriter, layout, open_run, verify_run
 from tests.store import made_runs
+from tests.store.small_blocks import small_blocks
 
 WRITER = """
 import sys
 from paramviz.store import RunWriter
 from tests.store import made_runs
+from tests.store.small_blocks import small_blocks
 path, first = sys.argv[1], int(sys.argv[2])
 writer = made_runs.start(path) if first == 0 else RunWriter.resume(path)
 for iteration in range(first, first + 10_000):
@@ -180,6 +182,8 @@ class WriterAndReader(RuleBasedStateMachine):
         import tempfile
 
         self.folder = Path(tempfile.mkdtemp())
+        self.blocks = small_blocks()
+        self.blocks.__enter__()
         self.path = self.folder / "run"
         self.writer: RunWriter | None = made_runs.start(self.path)
         self.committed: list[int] = []
@@ -240,10 +244,13 @@ class WriterAndReader(RuleBasedStateMachine):
         assert dict(zip(iterations.tolist(), values.tolist(), strict=True)) == self.losses
         for iteration in self.committed[-2:]:
             made_runs.assert_same_snapshot(self.reader[iteration], iteration)
+        stds = [made_runs.snapshot(iteration).statistics[1, 1] for iteration in self.committed]
+        assert self.reader.timeline("h.0.fc.weight", "std").tolist() == stds
 
     def teardown(self) -> None:
         if not hasattr(self, "folder"):
             return
+        self.blocks.__exit__(None, None, None)
         assert verify_run(self.path).problems == ()
         if self.writer is not None:
             self.writer.close("finished")

@@ -1,0 +1,64 @@
+"""The files of a group: what its arrays become, and the list of them that its record seals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from paramviz.store import layout
+from paramviz.store.codec import crc32c, encode_array
+from paramviz.store.layout import ArrayLayout
+from paramviz.store.records import FileSeal, Record, write_files
+
+Array = npt.NDArray[Any]
+
+
+class LaidOutArray(NamedTuple):
+    """An array and how it is to lie in the store."""
+
+    array: Array
+    layout: ArrayLayout
+
+
+def laid_out(arrays: Mapping[str, Array]) -> dict[str, LaidOutArray]:
+    """Arrays with the layouts that the format prescribes for their names.
+
+    One without elements is left out: it would have no chunk that could be damaged.
+    """
+    return {
+        name: LaidOutArray(
+            array, layout.layout_of(name, array.shape, layout.SNAPSHOT_ARRAYS.get(name, array.dtype))
+        )
+        for name, array in arrays.items()
+        if array.size
+    }
+
+
+class GroupEncoder:
+    """Encodes groups; keeps the metadata of layouts that it has met, which come again in each snapshot."""
+
+    def __init__(self) -> None:
+        self._metadata: dict[ArrayLayout, bytes] = {}
+
+    def files(self, arrays: Mapping[str, LaidOutArray]) -> dict[str, bytes]:
+        """Key relative to the group → bytes, for each array its chunk and its metadata."""
+        files: dict[str, bytes] = {}
+        for name, (array, plan) in arrays.items():
+            metadata = self._metadata.get(plan)
+            if metadata is None:
+                metadata = self._metadata[plan] = layout.array_metadata(plan)
+            files[f"{name}/{plan.chunk_name}"] = encode_array(array, plan)
+            files[f"{name}/{layout.GROUP_RECORD}"] = metadata
+        return files
+
+
+def seals(files: Mapping[str, bytes]) -> dict[str, FileSeal]:
+    """Length and checksum of each file."""
+    return {key: FileSeal(len(data), crc32c(data)) for key, data in files.items()}
+
+
+def sealed_record(record: Record, files: Mapping[str, bytes]) -> bytes:
+    """A group's `zarr.json`, whose record vouches for its files."""
+    return layout.group_metadata({**record, "files": write_files(seals(files))})

@@ -1,0 +1,71 @@
+"""Writing the journal: in order, and without losing what is true already."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from paramviz.store.files import RunFiles, Segment
+from paramviz.store.journal import Entry, encode_entry
+
+
+class JournalWriter:
+    """Appends entries to segments, from segment number `next_segment` on.
+
+    Where a write is dear, entries of steps wait up to the place's
+    `journal_interval_s` for others; nothing else waits. A segment that failed
+    is left behind with what it holds, and the next one goes on.
+    """
+
+    def __init__(self, files: RunFiles, next_segment: int = 0) -> None:
+        self._files = files
+        self._next_segment = next_segment
+        self._segment: Segment | None = None
+        self._waiting: list[bytes] = []
+        self._flushed_s = time.monotonic()
+
+    def log(self, entry: Entry, *, may_wait: bool = False) -> None:
+        """Journal an entry. After an OSError it is not in the journal, and never will be."""
+        record = encode_entry(entry)
+        self._waiting.append(record)
+        if may_wait and time.monotonic() - self._flushed_s < self._files.journal_interval_s:
+            return
+        try:
+            self._flush()
+        except OSError:
+            if self._waiting and self._waiting[-1] is record:
+                del self._waiting[-1]
+            raise
+
+    def note(self, entry: Entry) -> None:
+        """Journal what is published already: if it cannot be written now, it is with the next entry."""
+        self._waiting.append(encode_entry(entry))
+        with contextlib.suppress(OSError):
+            self._flush()
+
+    def close(self) -> None:
+        """Write what waits, and let go of the segment."""
+        try:
+            if self._waiting:
+                self._flush()
+        finally:
+            self._leave_segment()
+
+    def _flush(self) -> None:
+        if self._segment is None:
+            self._segment = self._files.open_segment(self._next_segment)
+            self._next_segment += 1
+        try:
+            self._segment.append(self._waiting)
+        except OSError:
+            if not self._segment.retries:
+                self._leave_segment()
+            raise
+        self._flushed_s = time.monotonic()
+        if self._segment.full:
+            self._leave_segment()
+
+    def _leave_segment(self) -> None:
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
