@@ -112,6 +112,7 @@ vec3 cellColour(vec2 cell, float scale) {
 // plates don't sparkle, don't fade to grey, and don't hide an outlier or a NaN.
 vec3 footprintColour(vec2 cell, vec2 footprint, float scale) {
   int taps = int(clamp(ceil(max(footprint.x, footprint.y)), 1.0, float(uTaps)));
+  if (taps == 1) return cellColour(cell, scale);
   vec3 sum = vec3(0.0);
   vec3 strongest = vec3(0.0);
   float strength = -1.0;
@@ -119,9 +120,10 @@ vec3 footprintColour(vec2 cell, vec2 footprint, float scale) {
     for (int j = 0; j < taps; j += 1) {
       vec2 offset = (vec2(float(i), float(j)) + 0.5) / float(taps) - 0.5;
       vec3 colour = cellColour(cell + offset * footprint, scale);
-      float distance = length(colour - uZero);
-      if (distance > strength) {
-        strength = distance;
+      vec3 away = colour - uZero;
+      float distance2 = dot(away, away);
+      if (distance2 > strength) {
+        strength = distance2;
         strongest = colour;
       }
       sum += colour;
@@ -159,8 +161,10 @@ void main() {
     float scale = uSharedScale > 0.0 ? uSharedScale : vScale;
     colour = footprintColour(cell, footprint, scale);
     float size_px = 1.0 / max(footprint.x, footprint.y);
-    colour *= 1.0 - 0.30 * lineAt(cell, footprint) * smoothstep(5.0, 14.0, size_px);
-    colour *= 1.0 - 0.35 * lineAt(cell / 16.0, footprint / 16.0) * smoothstep(1.6, 5.0, size_px);
+    if (size_px > 1.6) {
+      colour *= 1.0 - 0.30 * lineAt(cell, footprint) * smoothstep(5.0, 14.0, size_px);
+      colour *= 1.0 - 0.35 * lineAt(cell / 16.0, footprint / 16.0) * smoothstep(1.6, 5.0, size_px);
+    }
     uint parts = flags >> ${SPLIT_SHIFT}u;
     if (parts > 1u) {
       bool rows = (flags & ${PlateFlag.splitRows}u) != 0u;
