@@ -110,6 +110,12 @@ def watch(demo: Demo) -> None:
         raise ViewerError(f"The viewer ended with status {status}: {viewer.last_words()}")
 
 
+def record(demo: Demo) -> None:
+    """Train with nobody looking."""
+    with demo.recorder() as recorder:
+        demo.train(recorder)
+
+
 def check(demo: Demo) -> None:
     """Train with nobody there, and check that the viewer answers. Raises CheckFailedError."""
     with demo.recorder() as recorder, demo.viewer() as viewer:
@@ -182,6 +188,7 @@ def fail(message: str, *, status: int) -> NoReturn:
     help="Its peak.",
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option("--no-viewer", is_flag=True, help="Only train and record.")
 @click.option(
     "--smoke", "is_smoke", is_flag=True, help="A short run, unattended, that checks the viewer and ends."
 )
@@ -194,6 +201,7 @@ def main(
     seed: int,
     learning_rate: float,
     no_browser: bool,
+    no_viewer: bool,
     is_smoke: bool,
 ) -> None:
     """Train a small GPT on text, record it, and watch it live in the browser.
@@ -221,7 +229,8 @@ def main(
                 browser=not (no_browser or is_smoke),
             )
             describe(demo)
-            (check if is_smoke else watch)(demo)
+            action = check if is_smoke else record if no_viewer else watch
+            action(demo)
         except smoke.CheckFailedError as error:
             fail(f"smoke: FAILED: {error}", status=1)
         except ParamvizError as error:

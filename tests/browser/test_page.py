@@ -2,83 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from paramviz.store import open_run
-from tests.browser.conftest import WatchedPage
+from tests.browser.conftest import Training, WatchedPage
 
 pytestmark = pytest.mark.browser
-
-
-class Training:
-    """A training process that makes the steps it is told to."""
-
-    def __init__(self, run: Path, seed: int, root: Path) -> None:
-        self.run = run
-        path = os.pathsep.join([str(root), str(root / "scripts")])
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.browser.training", str(run), str(seed)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=root,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-
-    def train(self, steps: int) -> None:
-        """Returns when the steps are made; their snapshots are on disk soon after."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{steps}\n")
-        self._process.stdin.flush()
-        assert self._process.stdout.readline().strip().isdigit(), "the training process died"
-
-    def finish(self) -> None:
-        assert self._process.stdin is not None
-        self._process.communicate(timeout=60)
-        assert self._process.returncode == 0
-
-    def stop(self) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
-            self._process.communicate()
-
-
-@pytest.fixture
-def start_training(tmp_path: Path, project_root: Path) -> Iterator[Callable[..., Training]]:
-    started: list[Training] = []
-
-    def start(name: str = "run", seed: int = 1) -> Training:
-        started.append(Training(tmp_path / name, seed, project_root))
-        return started[-1]
-
-    yield start
-    for training in started:
-        training.stop()
-
-
-@pytest.fixture(scope="module")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Path:
-    """A run of 31 iterations that has ended."""
-    training = Training(tmp_path_factory.mktemp("runs") / "finished", 1, project_root)
-    training.train(31)
-    training.finish()
-    return training.run
-
-
-@pytest.fixture(scope="module")
-def other_run(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Path:
-    """The same with another seed, and shorter."""
-    training = Training(tmp_path_factory.mktemp("runs") / "other", 2, project_root)
-    training.train(21)
-    training.finish()
-    return training.run
 
 
 def test_a_live_run_grows_on_the_page_and_can_be_scrubbed_back(
