@@ -1,4 +1,4 @@
-"""The command line: `paramviz view`, `info`, `verify`, `pack`, `unpack` (docs/CLI.md).
+"""The command line: `paramviz view`, `info`, `verify`, `pack`, `unpack`, `export`, `import` (docs/CLI.md).
 
 Exit status: 0 good, 1 damaged or no run, 2 wrong usage, 3 the environment.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from paramviz import __version__
+from paramviz.cli.export import export, import_
 from paramviz.cli.failures import FailureReportingGroup
 from paramviz.cli.info import info
 from paramviz.cli.pack import pack, unpack
@@ -26,3 +27,5 @@ main.add_command(info)
 main.add_command(verify)
 main.add_command(pack)
 main.add_command(unpack)
+main.add_command(export)
+main.add_command(import_)

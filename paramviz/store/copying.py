@@ -88,6 +88,8 @@ class _Copy:
             data = self._run.source.read(key)
         except OSError as error:
             raise self._run.damaged(key, "is missing") from error
+        except CorruptBytesError as error:
+            raise self._run.damaged(key, str(error)) from error
         if data != expected:
             raise self._run.damaged(key, "is not what was written")
         return key, data
@@ -112,7 +114,8 @@ class _Copy:
     def _timeline(self) -> Iterator[Block | None]:
         """Blocks of the snapshots that are copied: those of the run may have others in them."""
         builder, run = TimelineBuilder(), self._run
-        for iteration in self._selection.iterations.tolist():
+        kept = set(self._selection.iterations.tolist())
+        for iteration in filter(kept.__contains__, run.iterations_in_commit_order.tolist()):
             snapshot = run[iteration]
             tables = {key: snapshot.array(key) for key in TIMELINE_TABLES}
             yield builder.add(iteration, snapshot.record.plan, tables)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,14 @@ class DamagedArrayError(CorruptBytesError):
     def __init__(self, key: str, reason: str) -> None:
         super().__init__(reason)
         self.key = key
+
+
+class FileCheck(NamedTuple):
+    """What checking a file of a group found: its key, its bytes, and what is wrong with it, if anything."""
+
+    key: str
+    n_bytes: int
+    problem: str | None = None
 
 
 class EncodedSource(ABC):
@@ -81,6 +89,22 @@ class EncodedSource(ABC):
         """(relative key, bytes) of every file in a group's record, in its order, each verified."""
         for relative, seal in files.items():
             yield relative, self._read_sealed(group, relative, seal)
+
+    def check_files(self, group: str, files: Mapping[str, FileSeal]) -> Iterator[FileCheck]:
+        """Every file in a group's record."""
+        for relative, seal in files.items():
+            key = f"{group}/{relative}"
+            try:
+                data = self.read(key)
+            except OSError:
+                yield FileCheck(key, 0, "is missing")
+                continue
+            problem = None
+            if len(data) != seal.length:
+                problem = f"is {len(data)} bytes long, {seal.length} were committed"
+            elif crc32c(data) != seal.crc32c:
+                problem = "fails its checksum"
+            yield FileCheck(key, len(data), problem)
 
     def _read_inner(self, key: str, layout: ArrayLayout, index: list[list[int]]) -> list[Array]:
         """Inner chunks at (offset, length). They lie close together, so one read brings them all."""

@@ -171,6 +171,45 @@ def array_metadata(layout: ArrayLayout) -> bytes:
     return json.dumps(metadata, separators=(",", ":")).encode()
 
 
+def read_array_metadata(data: bytes) -> ArrayLayout:
+    """Inverse of `array_metadata`; ValueError for metadata that it would not write."""
+    try:
+        document = json.loads(data)
+        inner = None
+        if document["codecs"][0]["name"] == "sharding_indexed":
+            inner = document["codecs"][0]["configuration"]["chunk_shape"][0]
+        dtype = {name: code for code, name in _ZARR_DTYPES.items()}[document["data_type"]]
+        names = document.get("dimension_names", ())
+        layout = checked_layout(document["shape"], np.dtype(dtype), inner, names)
+    except (KeyError, IndexError, TypeError, RecursionError) as error:
+        raise ValueError("is no metadata of an array of a run") from error
+    if array_metadata(layout) != data:
+        raise ValueError("is not the metadata that an array of a run has")
+    return layout
+
+
+def checked_layout(
+    shape: Sequence[int], dtype: np.dtype[Any], inner_chunk: int | None, dimension_names: Sequence[str]
+) -> ArrayLayout:
+    """A layout from untrusted parts; ValueError if no array of a run can have it."""
+    plan = ArrayLayout(
+        tuple(int(n) for n in shape),
+        dtype.newbyteorder("<"),
+        None if inner_chunk is None else int(inner_chunk),
+        tuple(str(name) for name in dimension_names),
+    )
+    if dtype.str[1:] not in _ZARR_DTYPES or not plan.shape or min(plan.shape) < 1:
+        raise ValueError(f"no array of a run is {dtype} of the shape {plan.shape}")
+    if plan.inner_chunk is not None and not 1 <= plan.inner_chunk <= plan.shape[0]:
+        raise ValueError(f"no array of a run has chunks of {plan.inner_chunk} of {plan.shape[0]} rows")
+    return plan
+
+
+def group_document(record: bytes) -> bytes:
+    """`zarr.json` of a group whose record is the JSON text `record`, its seal included."""
+    return b'{"zarr_format":3,"node_type":"group","attributes":{"%s":%s}}' % (NAMESPACE.encode(), record)
+
+
 def group_metadata(record: dict[str, Any] | None = None) -> bytes:
     """`zarr.json` of a group that carries `record` under our namespace, sealed by its own checksum."""
     attributes = {}

@@ -12,12 +12,15 @@ from paramviz.store.reader import Run
 from paramviz.store.source import DirectorySource, Source
 from paramviz.store.zip_source import ZipSource
 
+_ZIP_MAGIC, _HDF5_MAGIC = b"PK", b"\x89HDF\r\n\x1a\n"
+
 
 def open_run(path: str | os.PathLike[str]) -> Run:
-    """Open a run for reading: a directory, or a `.zarr.zip` as `paramviz pack` makes it.
+    """Open a run for reading: a directory, or a file that `paramviz pack` or `paramviz export` made.
 
     Raises NotARunError if there is none at `path`, FormatVersionError if it
-    is of another format, DamagedRunError if its root record is damaged.
+    is of another format, DamagedRunError if its root record is damaged,
+    UnsafeRunError if a file holds what no run needs.
     """
     return Run(open_source(path))
 
@@ -29,8 +32,13 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         raise NotARunError(f"{run}: does not exist. Check the spelling of the path.", path=run)
     if run.is_dir():
         return _open_directory(run)
-    if _starts_with(run, b"PK"):
+    if _starts_with(run, _ZIP_MAGIC):
         return ZipSource.open(run)
+    if _starts_with(run, _HDF5_MAGIC):
+        # h5py takes a tenth of a second to import; a run in a directory has no need of it.
+        from paramviz.store.hdf5_source import Hdf5Source
+
+        return Hdf5Source(run)
     raise NotARunError(
         f"{run}: is a file, and neither a packed run (.zarr.zip) nor an exported one (.h5).", path=run
     )
@@ -39,7 +47,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
 def open_files(path: str | os.PathLike[str], durability: Durability) -> RunFiles:
     """The place at `path` to record a run to; OutputError if a run there cannot be written."""
     run = Path(path)
-    if run.is_file() and isinstance(open_source(run), ZipSource):
+    if run.is_file() and not isinstance(open_source(run), DirectorySource):
         raise OutputError(
             f"{run}: is a packed run, and cannot be recorded into. Make a directory of it first: "
             "`paramviz unpack`.",

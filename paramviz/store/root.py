@@ -37,7 +37,7 @@ def read_root(source: Source, damaged: Damaged) -> Root:
     Raises NotARunError if there is none, FormatVersionError if it is of
     another format, and what `damaged` makes of one that fails its seal.
     """
-    data = _read_bytes(source)
+    data = _read_bytes(source, damaged)
     try:
         found = json.loads(data)["attributes"][NAMESPACE]["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -71,7 +71,7 @@ def read_root(source: Source, damaged: Damaged) -> Root:
         raise damaged(GROUP_RECORD, "holds a record that makes no sense") from error
 
 
-def _read_bytes(source: Source) -> bytes:
+def _read_bytes(source: Source, damaged: Damaged) -> bytes:
     try:
         return source.read(GROUP_RECORD)
     except FileNotFoundError as error:
@@ -79,3 +79,5 @@ def _read_bytes(source: Source) -> bytes:
             f"{source.path}: holds no run (there is no zarr.json in it). Name the run itself.",
             path=source.path,
         ) from error
+    except CorruptBytesError as error:
+        raise damaged(GROUP_RECORD, str(error)) from error

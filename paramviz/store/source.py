@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from paramviz.store import lock
-from paramviz.store.encoded import EncodedSource
+from paramviz.store.encoded import EncodedSource, FileCheck
 from paramviz.store.layout import ArrayLayout
 from paramviz.store.records import FileSeal
 
@@ -63,6 +63,9 @@ class Source(Protocol):
 
     def encoded_files(self, group: str, files: Files) -> Iterator[tuple[str, bytes]]:
         """(key relative to the group, bytes) of every file of a group's arrays, verified."""
+
+    def check_files(self, group: str, files: Files) -> Iterator[FileCheck]:
+        """Read everything of a group's arrays, and say of each file whether it is what was written."""
 
 
 class DirectorySource(EncodedSource):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from paramviz.errors import DamagedRunError
 from paramviz.store import layout
-from paramviz.store.codec import CorruptBytesError, crc32c
+from paramviz.store.codec import CorruptBytesError
 from paramviz.store.groups import read_group_record
 from paramviz.store.journal import JournalReader
 from paramviz.store.opening import open_run
@@ -159,21 +159,12 @@ class _Verification:
         self._decode(snapshot)
 
     def _check_files(self, group: str, files: dict[str, FileSeal]) -> None:
-        for relative, seal in files.items():
-            key = f"{group}/{relative}"
-            try:
-                data = self._run.source.read(key)
-            except OSError:
-                self._problems.append(Problem(key, "is missing"))
-                continue
-            self._files += 1
-            self._bytes += len(data)
-            if len(data) != seal.length:
-                self._problems.append(
-                    Problem(key, f"is {len(data)} bytes long, {seal.length} were committed")
-                )
-            elif crc32c(data) != seal.crc32c:
-                self._problems.append(Problem(key, "fails its checksum"))
+        for check in self._run.source.check_files(group, files):
+            if check.problem != "is missing":
+                self._files += 1
+                self._bytes += check.n_bytes
+            if check.problem is not None:
+                self._problems.append(Problem(check.key, check.problem))
 
     def _decode(self, snapshot: StoredSnapshot) -> None:
         """What the checksums vouch for must also decode to the shapes that the plan asks for."""
@@ -196,8 +187,9 @@ class _Verification:
     def _compare(self, key: str, expected: bytes) -> None:
         try:
             data = self._run.source.read(key)
-        except OSError:
-            self._problems.append(Problem(key, "is missing"))
+        except (OSError, CorruptBytesError) as error:
+            missing = isinstance(error, OSError)
+            self._problems.append(Problem(key, "is missing" if missing else str(error)))
             return
         self._count(key)
         if data != expected:

@@ -1,4 +1,4 @@
-"""`paramviz pack` and `unpack`: what they print, and how they end."""
+"""`paramviz pack`, `unpack`, `export` and `import`: what they print, and how they end."""
 
 from __future__ import annotations
 
@@ -64,3 +64,22 @@ def test_a_file_that_is_there_is_left_alone(run_path, tmp_path):
     done = paramviz("pack", run_path, run_path / "zarr.json")
     assert done.exit_code == 3
     assert "is there already" in done.stderr
+
+
+def test_a_run_goes_to_hdf5_and_comes_back(run_path, tmp_path):
+    exported = tmp_path / "run.h5"
+    done = paramviz("export", run_path, exported)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{exported}: ")
+    assert "finished" in paramviz("info", exported).stdout
+    assert paramviz("verify", exported).exit_code == 0
+    done = paramviz("import", exported, tmp_path / "again")
+    assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'again'}: imported\n")
+    assert paramviz("verify", tmp_path / "again").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["export", "import"])
+def test_a_format_that_is_not_known_is_wrong_usage(run_path, tmp_path, command):
+    done = paramviz(command, run_path, tmp_path / "run.docx")
+    assert done.exit_code == 2
+    assert "only .h5" in done.stderr
