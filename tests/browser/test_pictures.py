@@ -46,6 +46,7 @@ def test_two_runs_have_their_picture(
     watched: WatchedPage, view: Callable[..., str], pictured_run: Path, other_run: Path, album: Path
 ):
     other = Path(os.environ.get("PARAMVIZ_PICTURED_OTHER_RUN", other_run))
+    watched.page.emulate_media(color_scheme="dark")
     watched.open_model(view(pictured_run, other))
     watched.remember_picture("scene")
     watched.page.screenshot(path=album / "compare-dark.png")
