@@ -74,7 +74,7 @@ function start(): void {
   };
   const begin = () => open(() => session.start(runsInAddress()));
   const retry = () => (store.state.failure ? begin() : session.retry());
-  const header = new Header(store, { select: (runs) => open(() => session.select(runs)) });
+  const header = new Header(store, { select: (runs) => open(() => chooseRuns(session, runs)) });
   const model = new ModelTab(store, session);
   const loss = new LossTab(store);
   const dock = new Dock(store, player);
@@ -90,6 +90,14 @@ function start(): void {
     .append(header.element, notices.element, loss.element, model.element, dock.element, help.element);
   installHooks(store, session, api, player, model);
   void loadFonts().finally(begin);
+}
+
+/** What the person chose stands in the address, so that it can be sent to others and survives a reload. */
+async function chooseRuns(session: Session, runs: readonly string[]): Promise<void> {
+  const address = new URL(location.href);
+  address.searchParams.set('runs', runs.join(','));
+  history.replaceState(null, '', address);
+  await session.select(runs);
 }
 
 /** Links carry run ids: `?runs=ID,ID`. */

@@ -260,17 +260,28 @@ function withCloud(layout: Layout, options: LayoutOptions): Layout {
   const { bounds } = layout;
   const height = bounds.top - bounds.bottom;
   const width = bounds.right - bounds.left;
-  const size = Math.max(14, Math.min(0.5 * height, 0.5 * width));
-  const gap = CLOUD_GAP + CLOUD_LEAN * size;
-  const beside = { x: bounds.left - gap - size / 2, y: bounds.top - size / 2, size };
-  const above = { x: (bounds.left + bounds.right) / 2, y: bounds.top + gap + size / 2, size };
+  // As large as the room beside (or above) the model lets it be, within reason.
+  const within = (room: number) => Math.max(14, Math.min(Math.max(room, 0.45 * Math.min(height, width)), 0.62 * height));
+  const sideSize = within((options.aspect * height - width - CLOUD_GAP) / (1 + CLOUD_LEAN));
+  const topSize = within((width / options.aspect - height - CLOUD_GAP) / (1 + CLOUD_LEAN));
+  const gap = (size: number) => CLOUD_GAP + CLOUD_LEAN * size;
+  const beside = {
+    x: bounds.left - gap(sideSize) - sideSize / 2,
+    y: bounds.top - sideSize / 2,
+    size: sideSize,
+  };
+  const above = {
+    x: (bounds.left + bounds.right) / 2,
+    y: bounds.top + gap(topSize) + topSize / 2,
+    size: topSize,
+  };
   const framed = [beside, above].map((cloud) => ({
     ...layout,
     cloud,
-    bounds: union([bounds, rectOf({ ...cloud, width: size, height: size })]),
+    bounds: union([bounds, squareOf(cloud)]),
     labels: [...layout.labels, ...cloudLabels(cloud)],
     regions: [
-      { title: 'embedding cloud', layer: null, rect: rectOf({ ...cloud, width: size, height: size }) },
+      { title: 'embedding cloud', layer: null, rect: squareOf(cloud) },
       ...layout.regions,
     ],
   }));
@@ -278,6 +289,8 @@ function withCloud(layout: Layout, options: LayoutOptions): Layout {
     ? framed[0]!
     : framed[1]!;
 }
+
+const squareOf = ({ x, y, size }: CloudFrame): Rect => rectOf({ x, y, width: size, height: size });
 
 /** The cloud's name, and the names of its axes along its edges. */
 function cloudLabels({ x, y, size }: CloudFrame): Label[] {

@@ -37,8 +37,28 @@ export const BLOCK_HUES: Record<Block, Rgb> = {
   other: [0.74, 0.87, 0.36],
 };
 
-/** One colour per run, apart from the hues of blocks and readable on both themes. */
-export const RUN_COLOURS: readonly string[] = ['#3b9cff', '#ff8a3d'];
+/** A run's colour, and a stronger one for the curve that matters most (validation). */
+export interface RunColours {
+  line: string;
+  strong: string;
+}
+
+/** By theme: each is readable as text on its ground. */
+const RUN_COLOURS: Record<'dark' | 'light', readonly RunColours[]> = {
+  dark: [
+    { line: '#3b9cff', strong: '#c4e2ff' },
+    { line: '#ff8a3d', strong: '#ffdcc2' },
+  ],
+  light: [
+    { line: '#1469bf', strong: '#06284f' },
+    { line: '#b84a00', strong: '#4d1f00' },
+  ],
+};
+
+/** Colours of the n-th run on screen. */
+export function runColours(index: number, theme: 'dark' | 'light'): RunColours {
+  return RUN_COLOURS[theme][index % RUN_COLOURS[theme].length]!;
+}
 
 export function blockHue(block: string): Rgb {
   return BLOCK_HUES[block as Block] ?? BLOCK_HUES.other;

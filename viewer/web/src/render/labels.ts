@@ -112,12 +112,13 @@ export class Labels {
     const candidates: LabelCandidate[] = [];
     const at = new Vector3();
     const projected = camera.projectionMatrix.clone().multiply(camera.matrixWorldInverse);
+    const toView = camera.matrixWorldInverse.elements;
     const pixelsPerUnit = (depth: number) => (height_px / 2) * (camera.projectionMatrix.elements[5]! / depth);
     this.labels.forEach((label, id) => {
       const glyph = this.glyphs.get(keyOf(label));
       if (!glyph) return;
       at.set(label.x, label.y, label.z ?? 0);
-      const depth = -at.clone().applyMatrix4(camera.matrixWorldInverse).z;
+      const depth = -(toView[2]! * at.x + toView[6]! * at.y + toView[10]! * at.z + toView[14]!);
       if (depth <= 0) return;
       at.applyMatrix4(projected);
       if (Math.abs(at.x) > 1.1 || Math.abs(at.y) > 1.1) return;

@@ -235,6 +235,11 @@ export class Stage {
   }
 
   private draw(): void {
+    // Under another tab nothing is drawn; whoever waits for a draw is told that this is as good.
+    if (this.canvas.clientWidth === 0) {
+      this.tellDrawn();
+      return;
+    }
     const now_ms = performance.now();
     const isMoving = this.rig.advance(now_ms);
     let isGliding = false;
@@ -258,15 +263,19 @@ export class Stage {
     });
     this.framesDrawn += 1;
     this.drawCalls = renderer.info.render.calls;
-    const callbacks = [...this.afterDraw];
-    this.afterDraw.clear();
-    for (const callback of callbacks) callback();
+    this.tellDrawn();
     if (this.cameraMoved && !isMoving) {
       this.cameraMoved = false;
       this.onCameraMoved();
     }
     if (isMoving) this.moved();
     else if (isGliding) this.invalidate();
+  }
+
+  private tellDrawn(): void {
+    const callbacks = [...this.afterDraw];
+    this.afterDraw.clear();
+    for (const callback of callbacks) callback();
   }
 
   private note(view: View): void {

@@ -16,6 +16,8 @@ export interface ChartOptions {
   height: number;
   /** Moves the cursor to this x. */
   onSeek: (x: number) => void;
+  /** The x of the data point under the pointer, also in a chart that shares its hover line; null when it leaves. */
+  onHover?: (x: number | null) => void;
   logarithmic?: boolean;
   /** No axes: a chart that lies over a scrubber. */
   bare?: boolean;
@@ -147,7 +149,10 @@ export class Chart {
           }),
         ),
       ],
-      hooks: { draw: [(plot) => this.drawCursor(plot, colour('--text'))] },
+      hooks: {
+        draw: [(plot) => this.drawCursor(plot, colour('--text'))],
+        setCursor: [(plot) => this.options.onHover?.(hoveredX(plot))],
+      },
     };
   }
 
@@ -167,6 +172,11 @@ export class Chart {
     ctx.stroke();
     ctx.restore();
   }
+}
+
+function hoveredX(plot: uPlot): number | null {
+  const { idx, left } = plot.cursor;
+  return typeof idx === 'number' && left !== undefined && left >= 0 ? plot.data[0][idx]! : null;
 }
 
 function axisNumber(value: number | null): string {

@@ -1,6 +1,6 @@
 /** The timeline under both tabs: small loss chart, scrubber, playback, where we are. */
 
-import { RUN_COLOURS } from '../layout/colour';
+import { runColours } from '../layout/colour';
 import { SPEEDS, type State } from '../state/model';
 import type { Player } from '../state/player';
 import { isLive } from '../state/reducer';
@@ -102,7 +102,10 @@ export class Dock {
       this.playButton.setAttribute('aria-pressed', String(state.playing));
     }
     if (state.speed !== previous.speed) this.speed.value = String(state.speed);
-    if (state.theme !== previous.theme) this.chart.repaint();
+    if (state.theme !== previous.theme) {
+      this.drawChart(state);
+      this.showLoss(state);
+    }
     if (state.tab !== previous.tab) this.chartBox.hidden = state.tab === 'loss';
     this.followButton.hidden = !isLive(state);
     this.followButton.setAttribute('aria-pressed', String(state.following));
@@ -136,7 +139,7 @@ export class Dock {
     const parts = state.selected.map((id, index) => {
       const value = state.cursor === null ? null : (state.runs[id]?.series.loss?.at(state.cursor) ?? null);
       const text = h('span', { class: 'loss-value' }, value === null ? '–' : number(value));
-      if (state.selected.length > 1) text.style.color = RUN_COLOURS[index]!;
+      if (state.selected.length > 1) text.style.color = runColours(index, state.theme).line;
       return text;
     });
     this.loss.replaceChildren(h('span', { class: 'dim' }, 'loss'), ...parts);
@@ -183,7 +186,7 @@ export class Dock {
       return [
         {
           label: state.runs[id]!.info.name,
-          colour: RUN_COLOURS[index]!,
+          colour: runColours(index, state.theme).line,
           iterations: series.iterations.filter((_, at) => inside[at]).map((at) => fractionalIndex(state.timeline, at)),
           values: series.values.filter((_, at) => inside[at]),
         },

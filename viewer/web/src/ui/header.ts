@@ -1,7 +1,7 @@
 /** The page's head: wordmark, the runs with their state, tabs, theme and help. */
 
 import type { RunSummary } from '../data/types';
-import { RUN_COLOURS } from '../layout/colour';
+import { runColours } from '../layout/colour';
 import type { State } from '../state/model';
 import type { Store } from '../state/store';
 import { button, h, icon, ICONS, setText } from './dom';
@@ -99,7 +99,7 @@ export class Header {
   private chip(state: State, id: string, index: number): HTMLElement {
     const run = state.runs[id];
     const key = h('span', { class: 'run-key', 'aria-hidden': 'true' });
-    key.style.background = RUN_COLOURS[index]!;
+    key.style.background = runColours(index, state.theme).line;
     const status = run?.status ?? 'opening';
     const lost = state.connection === 'lost';
     const pill = h('span', { class: `pill ${lost ? 'lost' : status}`, 'data-test': `status-${index}` });
@@ -154,9 +154,9 @@ export class Header {
 }
 
 function chipsKey(state: State): string {
-  const { selected, runs, offered, connection } = state;
+  const { selected, runs, offered, connection, theme } = state;
   const chips = selected.map((id) => `${id} ${runs[id]?.info.name} ${runs[id]?.status}`);
-  return [...chips, offered.length, connection === 'lost'].join('|');
+  return [...chips, offered.length, connection === 'lost', theme].join('|');
 }
 
 /** One beat and then rest: an endless animation would have the browser draw for ever. */

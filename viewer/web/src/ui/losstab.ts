@@ -1,13 +1,14 @@
 /** Training loss: every scalar of the runs over iterations, one cursor through all charts. */
 
-import { RUN_COLOURS } from '../layout/colour';
+import { runColours } from '../layout/colour';
 import type { State } from '../state/model';
 import type { Store } from '../state/store';
 import { Chart, type ChartLine } from './chart';
 import { button, h } from './dom';
-import { number } from './format';
+import { count, number } from './format';
 
 const REDRAW_ms = 250;
+const VALIDATION = 'validation_loss';
 
 interface ChartCard {
   names: string[];
@@ -33,6 +34,8 @@ export class LossTab {
   private readonly empty = h('p', { class: 'empty' }, 'No scalar has been recorded yet.');
   private timer: ReturnType<typeof setTimeout> | null = null;
   private logarithmic = false;
+  /** The iteration under the pointer, in any of the charts. */
+  private hovered: number | null = null;
 
   constructor(store: Store) {
     this.store = store;
@@ -48,9 +51,14 @@ export class LossTab {
       const fresh = state.runs !== previous.runs || state.selected !== previous.selected;
       if (state.tab !== previous.tab) this.draw(state);
       else if (fresh) this.drawLater();
-      if (state.theme !== previous.theme) for (const { chart } of this.cards.values()) chart.repaint();
-      for (const card of this.cards.values()) showCursor(card, state);
+      if (state.theme !== previous.theme) this.repaint(state);
+      for (const card of this.cards.values()) this.showCursor(card);
     });
+  }
+
+  private repaint(state: State): void {
+    for (const { chart } of this.cards.values()) chart.repaint();
+    this.draw(state);
   }
 
   private drawLater(): void {
@@ -72,8 +80,13 @@ export class LossTab {
     groups.forEach((names) => {
       const card = this.cards.get(names[0]!) ?? this.makeCard(names);
       card.chart.setLines(linesOf(state, names));
-      showCursor(card, state);
+      this.showCursor(card);
     });
+  }
+
+  private showCursor(card: ChartCard): void {
+    card.chart.setCursor(this.store.state.cursor);
+    showReadout(card, this.store.state, this.hovered);
   }
 
   private makeCard(names: string[]): ChartCard {
@@ -96,12 +109,16 @@ export class LossTab {
       sync: 'scalars',
       logarithmic: large && this.logarithmic,
       onSeek: (x) => this.store.dispatch({ type: 'seek', iteration: Math.round(x) }),
+      onHover: (x) => {
+        this.hovered = x;
+        showReadout(card, this.store.state, x);
+      },
     });
     if (large) {
       const dashed = h('span', { class: 'dash' }, 'validation');
       key.append(h('span', { class: 'line' }, 'training'), dashed);
     }
-    const card = { names, element, readout, chart };
+    const card: ChartCard = { names, element, readout, chart };
     this.cards.set(names[0]!, card);
     if (large) this.grid.before(element);
     else this.grid.append(element);
@@ -125,25 +142,29 @@ function largeHeight(): number {
   return Math.round(Math.min(Math.max(innerHeight * 0.36, 200), 380));
 }
 
-/** The cursor's line, and in words what the chart says there. */
-function showCursor(card: ChartCard, state: State): void {
-  const { cursor } = state;
-  card.chart.setCursor(cursor);
-  const values = state.selected.map((id, index) => {
-    const value = cursor === null ? null : (state.runs[id]?.series[card.names[0]!]?.at(cursor) ?? null);
-    const text = h('span', {}, value === null ? '–' : number(value));
-    text.style.color = RUN_COLOURS[index]!;
-    return text;
-  });
-  card.readout.replaceChildren(...values);
+/** In words what the chart says under the pointer, else at the cursor. */
+function showReadout(card: ChartCard, state: State, hovered: number | null): void {
+  const at = hovered ?? state.cursor;
+  if (at === null) return;
+  const values = state.selected.flatMap((id, index) =>
+    card.names.flatMap((name) => {
+      const value = state.runs[id]?.series[name]?.at(at) ?? null;
+      if (value === null) return [];
+      const colours = runColours(index, state.theme);
+      const text = h('span', {}, number(value));
+      text.style.color = name === VALIDATION ? colours.strong : colours.line;
+      return [text];
+    }),
+  );
+  card.readout.replaceChildren(h('span', { class: 'readout-at' }, `at ${count(at)}`), ...values);
 }
 
 /** Loss with validation loss first, then the learning rate and the norms, then whatever else there is. */
 function groupsOf(state: State): string[][] {
   const names = new Set(state.selected.flatMap((id) => Object.keys(state.runs[id]?.series ?? {})));
   const groups: string[][] = [];
-  const loss = ['loss', 'validation_loss'].filter((name) => names.has(name));
-  if (loss.length > 0) groups.push(names.has('loss') ? ['loss', 'validation_loss'] : loss);
+  const loss = ['loss', VALIDATION].filter((name) => names.has(name));
+  if (loss.length > 0) groups.push(names.has('loss') ? ['loss', VALIDATION] : loss);
   for (const name of loss) names.delete(name);
   for (const name of ['learning_rate', 'gradient_norm', 'gradient_norm_before_clipping']) {
     if (names.delete(name)) groups.push([name]);
@@ -156,12 +177,14 @@ function linesOf(state: State, names: readonly string[]): ChartLine[] {
     names.flatMap((name): ChartLine[] => {
       const series = state.runs[id]?.series[name];
       if (!series) return [];
+      const colours = runColours(index, state.theme);
+      const isValidation = name === VALIDATION;
       return [
         {
           label: `${state.runs[id]!.info.name} ${name}`,
-          colour: RUN_COLOURS[index]!,
-          dashed: name === 'validation_loss',
-          dots: name === 'validation_loss' || series.iterations.length < 3,
+          colour: isValidation ? colours.strong : colours.line,
+          dashed: isValidation,
+          dots: isValidation || series.iterations.length < 3,
           iterations: series.iterations,
           values: series.values,
         },

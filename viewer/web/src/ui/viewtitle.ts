@@ -1,6 +1,6 @@
 /** Words over the views: which run, which snapshot, or why there is none. */
 
-import { RUN_COLOURS } from '../layout/colour';
+import { runColours } from '../layout/colour';
 import type { View } from '../render/view';
 import type { State } from '../state/model';
 import { h } from './dom';
@@ -17,7 +17,7 @@ export function emptyText(state: State): string {
 export function viewTitle(state: State, id: string, index: number, view: View | undefined): HTMLElement {
   const shown = state.shown[id];
   const key = h('span', { class: 'run-key', 'aria-hidden': 'true' });
-  key.style.background = RUN_COLOURS[index]!;
+  key.style.background = runColours(index, state.theme).line;
   const text = shown ? `iteration ${count(shown.iteration)}` : 'no snapshot yet';
   return h(
     'div',
