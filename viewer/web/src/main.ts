@@ -1,7 +1,8 @@
 /** Puts the page together: data, state, scene and controls. */
 
 import './styles/base.css';
-import './styles/chrome.css';
+import './styles/header.css';
+import './styles/timeline.css';
 import './styles/model.css';
 import { Api } from './data/api';
 import { installHooks } from './hooks';
