@@ -75,7 +75,7 @@ class Trainer:
         checkpoints.mkdir(parents=True, exist_ok=True)
         for iteration in range(self.settings.iterations):
             learning_rate = self.settings.learning_rate_at(iteration)
-            loss = self._step(learning_rate)
+            loss, gradient_norm = self._step(learning_rate)
             validation_loss = None
             events: list[Literal["validation", "checkpoint"]] = []
             if self._is_due(iteration, self.settings.validation_interval, at_start=True):
@@ -88,6 +88,7 @@ class Trainer:
                 iteration,
                 loss=loss,
                 learning_rate=learning_rate,
+                gradient_norm_before_clipping=gradient_norm,
                 validation_loss=validation_loss,
                 event=events[0] if events else None,
             )
@@ -101,7 +102,8 @@ class Trainer:
             return at_start
         return iteration % interval == 0 or iteration == self.settings.iterations - 1
 
-    def _step(self, learning_rate: float) -> Tensor:
+    def _step(self, learning_rate: float) -> tuple[Tensor, Tensor]:
+        """One update. Returns the loss and the norm of all gradients before they were clipped."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         inputs_BT, targets_BT = sample_batch(
@@ -110,9 +112,9 @@ class Trainer:
         loss = self.model.loss(inputs_BT, targets_BT)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
         self.optimizer.step()
-        return loss.detach()
+        return loss.detach(), norm
 
     @torch.no_grad()
     def validation_loss(self) -> float:
