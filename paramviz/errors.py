@@ -60,6 +60,10 @@ class UnsafeRunError(ParamvizError):
         self.reason = reason
 
 
+class UnreachableError(ParamvizError):
+    """A store beyond this machine does not answer, or not to us: network, credentials, permission."""
+
+
 class RunExistsError(ParamvizError):
     """A run is already there; recording never overwrites one."""
 

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from paramviz.schema import Event, RunStatus
 from paramviz.store.journal import Entry
 
+SILENCE_S = 600.0
+"""A run on another machine that said nothing for ten minutes is taken for crashed."""
+
 
 class History:
     """Journal entries, folded into series. Entries of an unknown kind are passed over."""

@@ -92,7 +92,7 @@ def writer_alive(run: Path) -> bool | None:
     if holder.get("host") != socket.gethostname():
         return None
     if fcntl is None:  # pragma: no cover - Windows has no fcntl
-        return _process_exists(holder.get("pid"))
+        return process_exists(holder.get("pid"))
     try:
         descriptor = os.open(run / LOCK, os.O_RDONLY)
     except OSError:
@@ -110,7 +110,7 @@ def writer_alive(run: Path) -> bool | None:
 def _take(descriptor: int, path: Path) -> bool:
     if fcntl is None:  # pragma: no cover - Windows has no fcntl
         holder = read_holder(path.parent.parent)
-        return not (holder.get("host") == socket.gethostname() and _process_exists(holder.get("pid")))
+        return not (holder.get("host") == socket.gethostname() and process_exists(holder.get("pid")))
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
@@ -126,7 +126,8 @@ def _take(descriptor: int, path: Path) -> bool:
             return True
 
 
-def _process_exists(pid: Any) -> bool:  # pragma: no cover - used where there is no fcntl
+def process_exists(pid: Any) -> bool:
+    """Whether a process of this number runs on this machine."""
     if not isinstance(pid, int) or pid <= 0:
         return False
     try:

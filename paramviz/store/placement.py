@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from paramviz.errors import OutputError, RunExistsError
@@ -32,24 +32,30 @@ def refuse_occupied(run: Path) -> bool:
             return False
         if not run.is_dir():
             raise OutputError(f"{run}: is a file. Record to a path that does not exist.", path=run)
-        others = sorted(p.name for p in run.iterdir() if p.name not in {layout.PRIVATE, *FOLDERS})
-        iterations = run / layout.ITERATIONS
-        names = [p.name for p in iterations.iterdir()] if iterations.exists() else []
+        names = [p.name for p in run.iterdir()]
+        below = run / layout.ITERATIONS
+        iterations = [p.name for p in below.iterdir()] if below.exists() else []
     except OSError as error:
         raise cannot_write(run, error) from error
+    refuse_others(run, names, iterations)
+    return True
+
+
+def refuse_others(run: Path | str, names: Sequence[str], iterations: Sequence[str]) -> None:
+    """OutputError if `names`, directly in the place, or `iterations`, in its group, are somebody's work."""
+    others = sorted(name for name in names if name not in {layout.PRIVATE, *FOLDERS})
     if others:
         raise OutputError(
             f"{run}: is not empty ({others[0]!r} is in it) and holds no run. Record to a path of its own.",
             path=run,
         )
-    snapshots = sum(layout.parse_iteration(name) is not None for name in names)
+    snapshots = sum(layout.parse_iteration(name) is not None for name in iterations)
     if snapshots:
         raise OutputError(
             f"{run}: holds {snapshots} snapshots of a run that lost its root record (zarr.json). Move them "
             "away, or record to another path.",
             path=run,
         )
-    return True
 
 
 def run_exists(run: Path | str) -> RunExistsError:

@@ -29,7 +29,7 @@ from paramviz.store import layout
 from paramviz.store.cache import ArrayCache
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.groups import read_basis, read_plan, read_vocabulary
-from paramviz.store.history import History
+from paramviz.store.history import SILENCE_S, History
 from paramviz.store.journal import JournalReader
 from paramviz.store.records import CommitRecord, read_commit
 from paramviz.store.root import read_root
@@ -41,8 +41,6 @@ Array = npt.NDArray[Any]
 
 _TABLE_CACHE_BYTES = 64 << 20
 _RECORD_CACHE = 4096
-_SILENCE_S = 600.0
-"""A run on another machine that said nothing for ten minutes is taken for crashed."""
 
 
 class Run:
@@ -78,7 +76,7 @@ class Run:
         self.refresh()
         # To list ten thousand folders in an object store takes longer than all else; its journal is complete.
         if source.lists_quickly or not self._journal.n_segments:
-            self._find_unjournaled()
+            self.look_for_unjournaled()
 
     def __repr__(self) -> str:
         return f"<run {self.name!r} at {self.path}: {len(self.iterations)} snapshots, {self.status}>"
@@ -117,7 +115,7 @@ class Run:
         alive = self.source.writer_alive()
         if alive is None:
             # Of a copy that was made of a living run, its journal says so for good.
-            alive = self._history.copied or time.time() - self.last_sign_of_life_unix_s < _SILENCE_S
+            alive = self._history.copied or time.time() - self.last_sign_of_life_unix_s < SILENCE_S
         return "recording" if alive else "crashed"
 
     @property
@@ -287,8 +285,12 @@ class Run:
             self._sorted.setflags(write=False)
         return np.array(sorted(new), np.int64)
 
-    def _find_unjournaled(self) -> None:
-        """Admit snapshots that were published although a crash kept them out of the journal."""
+    def look_for_unjournaled(self) -> None:
+        """Admit snapshots that were published although a crash kept them out of the journal.
+
+        Lists all snapshots. Done at opening where that is quick; in an object
+        store the last snapshot of a crashed run stays hidden until it is asked for.
+        """
         found = []
         for name in self.source.list_folder(layout.ITERATIONS):
             iteration = layout.parse_iteration(name)
@@ -306,7 +308,7 @@ class Run:
             self._history.events += commit.events
             if iteration not in journaled:
                 self._history.add_step(iteration, commit.scalars)
-        self.unjournaled_iterations = tuple(sorted(found))
+        self.unjournaled_iterations = tuple(sorted((*self.unjournaled_iterations, *found)))
 
     def _commit(self, iteration: int) -> CommitRecord:
         with self._lock:

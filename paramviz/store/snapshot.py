@@ -147,19 +147,22 @@ class StoredSnapshot:
 
     def _shape(self, key: str) -> tuple[int, ...]:
         plan, run = self.plan, self._run
-        tokens = 0 if plan.embedding is None else len(plan.embedding.tokens)
-        width = 0 if plan.embedding is None else plan.embedding.width
-        scores = 0 if self.basis is None else run.basis(self.basis).components.shape[0]
-        shapes: dict[str, tuple[int, ...]] = {
-            "values": (len(plan.positions),),
-            "vectors": (len(plan.vector_positions),),
-            "statistics": (len(plan.tensors), len(run.statistic_keys)),
-            "gradient_statistics": (len(plan.tensors), len(run.gradient_keys)),
-            "histograms": (len(plan.tensors), HISTOGRAM_BINS),
-            "embedding_rows": (tokens, width),
-            "embedding_scores": (tokens, scores),
-        }
-        return shapes[key]
+        match key:
+            case "values":
+                return (len(plan.positions),)
+            case "vectors":
+                return (len(plan.vector_positions),)
+            case "statistics":
+                return len(plan.tensors), len(run.statistic_keys)
+            case "gradient_statistics":
+                return len(plan.tensors), len(run.gradient_keys)
+            case "histograms":
+                return len(plan.tensors), HISTOGRAM_BINS
+        embedding = plan.embedding
+        tokens, width = (0, 0) if embedding is None else (len(embedding.tokens), embedding.width)
+        if key == "embedding_rows":
+            return tokens, width
+        return tokens, 0 if self.basis is None else run.basis(self.basis).components.shape[0]
 
     def _layout(self, key: str) -> layout.ArrayLayout:
         return layout.layout_of(key, self._shape(key), layout.SNAPSHOT_ARRAYS[key])

@@ -64,6 +64,7 @@ class _Verification:
 
     def run(self, progress: Callable[[int, int], None] | None) -> VerifyReport:
         run = self._run
+        run.look_for_unjournaled()
         iterations = run.iterations.tolist()
         for check in (self._check_folders, self._check_written_once, self._check_journal):
             check()

@@ -122,6 +122,7 @@ class RunWriter:
             raise cannot_write(files.path, error) from error
         try:
             run.refresh()
+            run.look_for_unjournaled()
             writer = cls(files, lock, run.run_id)
             writer._continue(run)
         except OSError as error:

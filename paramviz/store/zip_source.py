@@ -28,7 +28,7 @@ class ZipSource(EncodedSource):
 
     @classmethod
     def open(cls, path: Path) -> ZipSource:
-        """The zip file at `path`; raises as `ZipDirectory.members` does."""
+        """The zip file at `path` on this machine; raises as `ZipDirectory.members` does."""
 
         def read_at(offset: int, length: int) -> bytes:
             with open(path, "rb", buffering=0) as file:
