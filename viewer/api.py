@@ -169,6 +169,11 @@ def _frames(opened: OpenedRun) -> Response:
     if not 1 <= len(wanted) <= frames.MAX_FRAMES:
         raise usage(f"`iterations` names {len(wanted)} frames; ask for 1 to {frames.MAX_FRAMES} at a time.")
     several = frames.FrameList.find(opened, wanted, _view())
+    if several.n_bytes > frames.MAX_ANSWER_BYTES:
+        raise usage(
+            f"These {len(wanted)} frames hold {several.n_bytes:,} bytes; at most {frames.MAX_ANSWER_BYTES:,} "
+            "are sent at a time. Ask for fewer of them, or for fewer `parts`."
+        )
     if several.etag is not None and several.etag in request.if_none_match:
         return _conditional(several.etag, several.lasting, several.content)
     contents, complete = several.content()

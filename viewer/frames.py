@@ -19,6 +19,8 @@ from viewer.problems import describe, usage
 PARTS = ("values", "vectors", "statistics", "gradient_statistics", "histograms", "embedding")
 DEFAULT_PARTS = tuple(part for part in PARTS if part != "histograms")
 MAX_FRAMES = 16
+MAX_ANSWER_BYTES = 256 << 20
+"""A list of frames is made in memory; a page that keeps 192 MiB of frames asks for far less at once."""
 
 _DTYPES = {
     "values": "<f2",
@@ -102,6 +104,12 @@ class Frame:
                 content[part] = None if array is None else raw(array, _DTYPES[part])
         return content
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the snapshot's own arrays among the parts, as its plan says; nothing of them is read."""
+        recorded = self.snapshot.record.arrays
+        return sum(self.snapshot.raw_bytes(part) for part in self.view.parts if part in recorded)
+
     def _embedding(self) -> dict[str, Any] | None:
         if self.basis is None:
             return None
@@ -146,6 +154,11 @@ class FrameList:
         return contents, all("error" not in content for content in contents)
 
     @property
+    def n_bytes(self) -> int:
+        """Bytes of the arrays that `content` would read, as the plans say."""
+        return sum(frame.n_bytes for frame in self.frames if isinstance(frame, Frame))
+
+    @property
     def etag(self) -> str | None:
         """None if a frame is missing: it may come."""
         tags = [frame.etag for frame in self.frames if isinstance(frame, Frame)]
@@ -164,7 +177,8 @@ def raw(array: npt.NDArray[Any], dtype: str) -> bytes:
 
 
 def pack(content: object) -> bytes:
-    packed: bytes = msgpack.packb(content)
+    # A stranger's text may have halves of characters in it, which UTF-8 lacks.
+    packed: bytes = msgpack.packb(content, unicode_errors="replace")
     return packed
 
 

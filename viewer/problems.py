@@ -85,7 +85,7 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def on_defect(error: Exception) -> Response:
-        _log.error("%s %s failed", request.method, request.path, exc_info=error)
+        _log.error("%s %r failed", request.method, request.path, exc_info=error)
         message = f"The viewer failed on this request ({type(error).__name__}). Its log has the details."
         return _worded({"kind": "internal", "message": message}, 500)
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, redirect, request
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
 from paramviz.errors import UsageError
@@ -36,6 +37,17 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+
+PROTECTING_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""What every answer carries."""
+
+METHODS = ("GET", "HEAD")
+"""The server reads runs and changes nothing, so there is nothing else to ask for."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,256}")
 _FOREIGN = ("cross-site", "same-site")
@@ -138,14 +150,14 @@ def guard(app: Flask, access: Access) -> None:
             )
         if request.path.startswith("/api/") and request.headers.get("Sec-Fetch-Site") in _FOREIGN:
             raise forbidden("A page of another site may not ask this viewer.")
-        return _check_token(access) if access.token is not None else None
+        refused = _check_token(access) if access.token is not None else None
+        if refused is None and request.method not in METHODS:
+            raise MethodNotAllowed(METHODS, "This interface only reads: ask with GET or HEAD.")
+        return refused
 
     @app.after_request
     def protect(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers.update(PROTECTING_HEADERS)
         return response
 
 
@@ -178,7 +190,8 @@ def _check_token(access: Access) -> BaseResponse | None:
 
 def _host_name(netloc: str | None) -> str | None:
     """The name in `name:port`, lower-case and without brackets; None if it is malformed."""
-    if not netloc or "@" in netloc or "/" in netloc:
+    # `urlsplit` would drop tabs and line ends, and read a name that is not there.
+    if not netloc or not netloc.isprintable() or any(mark in netloc for mark in "@/\\?# "):
         return None
     try:
         parts = urlsplit(f"//{netloc}")

@@ -12,11 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from waitress.server import create_server
+from waitress.adjustments import Adjustments
+from waitress.task import ThreadedTaskDispatcher
 
 from paramviz.errors import ParamvizError, PortInUseError, UsageError
 from viewer.app import STATIC, create_app
 from viewer.catalogue import Catalogue
+from viewer.connection import BoundedServer
 from viewer.security import Access
 from viewer.tail import Tail
 
@@ -27,6 +29,12 @@ _THREADS = 64
 
 _CONNECTIONS = 512
 _MAX_BODY_BYTES = 4096
+_MAX_HEADER_BYTES = 1 << 16
+"""Cookies of every other server on this machine come along; browsers send no more than this."""
+
+_CLEANUP_S = 5
+"""How often connections are looked at that their clients keep for too long."""
+
 _BACKLOG = 256
 _SHUTDOWN_S = 5.0
 """How long a thread may finish its answer when the server closes."""
@@ -61,20 +69,30 @@ class ViewerServer:
         self._channels: dict[int, Any] = {}
         # Warnings that every page's first burst of requests would print; they wait a moment, that is all.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        self._server = create_server(
-            create_app(catalogue, access=access, tail=self._tail, static=static),
-            map=self._channels,
+        settings = Adjustments(
             sockets=[listening],
             url_prefix=prefix,
-            threads=_THREADS,
             connection_limit=_CONNECTIONS,
+            cleanup_interval=_CLEANUP_S,
             backlog=_BACKLOG,
             # While a stream is open its socket is still read, so that a client that left is noticed at once.
             channel_request_lookahead=1,
+            max_request_header_size=_MAX_HEADER_BYTES,
             max_request_body_size=_MAX_BODY_BYTES,
             asyncore_use_poll=True,
             ident="paramviz",
             clear_untrusted_proxy_headers=True,
+        )
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(_THREADS)
+        self._server = BoundedServer(
+            create_app(catalogue, access=access, tail=self._tail, static=static),
+            map=self._channels,
+            _sock=listening,
+            dispatcher=dispatcher,
+            adj=settings,
+            bind_socket=False,
+            sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
         )
         self._pulled = threading.Event()
         self._thread = threading.Thread(target=self._server.run, name="paramviz-viewer", daemon=True)
@@ -83,6 +101,11 @@ class ViewerServer:
     def n_streams(self) -> int:
         """Live streams that are open now."""
         return self._tail.n_streams
+
+    @property
+    def n_connections(self) -> int:
+        """Connections that are open now."""
+        return len(self._server.active_channels)
 
     def start(self) -> ViewerServer:
         """Serve in the background. Returns itself."""
