@@ -7,7 +7,7 @@ import type { TensorInfo } from '../data/types';
 import { fitOf, rectOf, union } from './boxes';
 import type { Box, CloudFrame, Label, Layout, Line, Rect, Region } from './boxes';
 import { boxLabel, genericLayout } from './generic';
-import { placeLayer, sideWidth, type Lanes } from './layer';
+import { placeLayer, sideWidth, type Lanes, type PlacedLayer } from './layer';
 import { isTransformer, partsOf, type Parts } from './parts';
 import { placeUnit, type Unit } from './units';
 
@@ -65,17 +65,24 @@ function transformerLayout(parts: Parts, columns: number, aspect: number): Layou
   const bottoms: number[] = [];
   for (let column = 0; column * perColumn < parts.layers.length; column += 1) {
     const x = column * pitch;
+    const layers: PlacedLayer[] = [];
     let lanes: Lanes = { spine: layersTop, left: layersTop, right: layersTop };
     for (const units of parts.layers.slice(column * perColumn, (column + 1) * perColumn)) {
-      const start = lanes.spine;
       const placed = placeLayer(units, x, half, lanes);
       sketch.boxes.push(...placed.boxes);
       sketch.lines.push(...placed.lines);
       sketch.labels.push(...placed.labels);
       sketch.regions.push(placed.region);
-      bracket(placed.region, x - leftReach - BRACKET_GAP, start, placed.lanes.spine, sketch);
+      layers.push(placed);
       lanes = placed.lanes;
     }
+    layers.forEach(({ region, top }, index) => {
+      // The last layer's bracket is as long as the one above it.
+      const above = layers[index - 1]?.top;
+      const end = above === undefined ? Math.min(lanes.spine, lanes.left) : 2 * top - above;
+      const next = layers[index + 1]?.top ?? end;
+      bracket(region, x - leftReach - BRACKET_GAP, top, next, sketch);
+    });
     ends.push(lanes.spine);
     bottoms.push(Math.min(lanes.spine, lanes.left, lanes.right));
   }
@@ -261,7 +268,7 @@ function withCloud(layout: Layout, options: LayoutOptions): Layout {
   const height = bounds.top - bounds.bottom;
   const width = bounds.right - bounds.left;
   // As large as the room beside (or above) the model lets it be, within reason.
-  const within = (room: number) => Math.max(14, Math.min(Math.max(room, 0.45 * Math.min(height, width)), 0.62 * height));
+  const within = (room: number) => Math.max(14, Math.min(Math.max(room, 0.45 * Math.min(height, width)), 0.56 * height));
   const sideSize = within((options.aspect * height - width - CLOUD_GAP) / (1 + CLOUD_LEAN));
   const topSize = within((width / options.aspect - height - CLOUD_GAP) / (1 + CLOUD_LEAN));
   const gap = (size: number) => CLOUD_GAP + CLOUD_LEAN * size;

@@ -18,8 +18,8 @@ const SPINE_STEP = 1.5;
 /** Between the blocks of one layer and the next on the same side. */
 const LAYER_GAP = 2.6;
 const GROUND_MARGIN = 0.9;
-/** Sides with more blocks than any dense layer has (experts) wrap at this width. */
-const SIDE_LIMIT = 90;
+/** Sides with more blocks than any dense layer has (experts) wrap, into about a square but not below this width. */
+const LEAST_LIMIT = 90;
 const MOST_IN_ONE_ROW = 6;
 
 export interface LayerUnits {
@@ -43,6 +43,8 @@ export interface PlacedLayer {
   lines: Line[];
   labels: Label[];
   region: Region;
+  /** where its stretch of the spine begins */
+  top: number;
   lanes: Lanes;
 }
 
@@ -58,11 +60,12 @@ interface PlacedSide {
 
 /** Rows of units, each from the spine outward. The first row has the last unit of the flow innermost. */
 function sideRows(units: readonly Unit[]): Unit[][] {
+  const area = units.reduce((sum, unit) => sum + (unit.width + UNIT_GAP) * (unit.height + ROW_GAP), 0);
+  const limit = units.length > MOST_IN_ONE_ROW ? Math.max(LEAST_LIMIT, Math.sqrt(area)) : Infinity;
   const rows: Unit[][] = [[]];
   let width = 0;
   for (const unit of [...units].reverse()) {
-    const isFull = rows.at(-1)!.length > 0 && width + unit.width > SIDE_LIMIT;
-    if (units.length > MOST_IN_ONE_ROW && isFull) {
+    if (rows.at(-1)!.length > 0 && width + unit.width > limit) {
       rows.push([]);
       width = 0;
     }
@@ -207,6 +210,7 @@ export function placeLayer(units: LayerUnits, spineX: number, half: number, free
     lines,
     labels: boxes.flatMap((box) => [boxLabel(box), ...splitLabels(box)]),
     region: { title: `layer ${units.layer}`, layer: units.layer, rect },
+    top: start,
     lanes: { spine: y - SPINE_STEP, left, right },
   };
 }
