@@ -15,6 +15,8 @@ from train_demo.gpt import GPT, GPTConfig
 from train_demo.text import Corpus
 from train_demo.training import Progress, Trainer, TrainingSettings
 
+pytestmark = pytest.mark.slow
+
 TEXT = "the quick brown fox jumps over the lazy dog and the dog does not mind at all\n" * 60
 SETTINGS = TrainingSettings(
     iterations=12, batch_size=4, validation_interval=5, validation_batches=2, checkpoint_interval=5, seed=3

