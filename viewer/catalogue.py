@@ -14,7 +14,7 @@ from pathlib import Path
 from paramviz.analysis.projection import EmbeddingProjection
 from paramviz.errors import NotARunError, ParamvizError
 from paramviz.store import Run, open_run
-from viewer.problems import absent
+from viewer.problems import absent, without_path
 
 _PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _BIRTH_PATIENCE_S = 2.0
@@ -96,7 +96,7 @@ class Catalogue:
                     continue
                 except (ParamvizError, OSError) as error:
                     run_id = self._new_id("unreadable")
-                    self._unreadable[key] = UnreadableRun(run_id, path.name, str(error))
+                    self._unreadable[key] = UnreadableRun(run_id, path.name, without_path(error))
 
     def _refuse_folders_without_runs(self) -> None:
         found = self._opened.keys() | self._unreadable.keys()

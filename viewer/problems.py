@@ -60,10 +60,17 @@ def describe(error: ParamvizError) -> dict[str, Any]:
     if isinstance(error, RequestError):
         return {"kind": error.kind, "message": error.message}
     kind = next((kind for type_, kind in _KINDS if isinstance(error, type_)), "internal")
-    described: dict[str, Any] = {"kind": kind, "message": error.message}
+    described: dict[str, Any] = {"kind": kind, "message": without_path(error)}
     if isinstance(error, DamagedRunError):
         described["key"] = error.key
     return described
+
+
+def without_path(error: ParamvizError | OSError) -> str:
+    """The message, but for where the run lies on the server's disk: a browser need not know."""
+    path = error.path if isinstance(error, ParamvizError) else error.filename
+    message = str(error)
+    return message if not path else message.replace(str(path), "this run").removeprefix("this run: ")
 
 
 def register(app: Flask) -> None:

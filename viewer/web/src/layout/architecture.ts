@@ -314,8 +314,8 @@ function cloudLabels({ x, y, size }: CloudFrame): Label[] {
   });
   return [
     { text: 'token embeddings', x, y: y + h, priority: 0, span: size, anchor: 'above', tone: 'title' },
-    axis('PC 1', [x, y - h, h], 'below'),
-    axis('PC 2', [x - h, y, h], 'end'),
-    axis('PC 3', [x + h, y - h, 0], 'below'),
+    axis('axis 1', [x, y - h, h], 'below'),
+    axis('axis 2', [x - h, y, h], 'end'),
+    axis('axis 3', [x + h, y - h, 0], 'below'),
   ];
 }

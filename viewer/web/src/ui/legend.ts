@@ -114,7 +114,7 @@ export class Legend {
       cloud.shown < cloud.tokens ? `${count(cloud.shown)} of ${count(cloud.tokens)} tokens` : `${count(cloud.tokens)} tokens`;
     const basis = `basis of iteration ${count(embedding.basis)}${embedding.exact ? '' : ', from stored scores'}`;
     this.cloud.replaceChildren(
-      h('div', { class: 'legend-title' }, `${points}, leading 3 components`),
+      h('div', { class: 'legend-title' }, `${points} in their 3 leading directions`),
       h('div', { 'data-test': 'explained' }, `explain ${shares.map(percent).join(' + ')} = ${percent(sum)}`),
       h('div', {}, `cube ±${number(cloud.extent)} · ${basis}`),
       h('div', { class: 'legend-scale' }, h('span', {}, number(cloud.magnitudes[0])), bar, h('span', {}, number(cloud.magnitudes[1])), h('span', {}, 'norm')),
