@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
+from paramviz.store import limits
 from paramviz.store.layout import ZSTD_LEVEL, ArrayLayout
 
 Array = npt.NDArray[Any]
@@ -32,6 +33,20 @@ class CorruptBytesError(ValueError):
 
 def crc32c(data: bytes | memoryview) -> int:
     return int(google_crc32c.value(bytes(data)))
+
+
+def extend_crc32c(checksum: int, data: bytes) -> int:
+    """The checksum of some bytes and `data` behind them, from that of the former (0 for none)."""
+    return int(google_crc32c.extend(checksum, data))
+
+
+def refuse_bomb(layout: ArrayLayout, encoded_bytes: int) -> None:
+    """CorruptBytesError for an array without elements, or of far more bytes than the file that holds it."""
+    n_bytes = layout.dtype.itemsize * math.prod(layout.shape)
+    if n_bytes == 0:
+        raise CorruptBytesError("is the file of an array without elements, which has none")
+    if n_bytes > max(limits.UNBACKED_BYTES, encoded_bytes * limits.LARGEST_EXPANSION):
+        raise CorruptBytesError(f"has {encoded_bytes:,} bytes, and the array in it is to have {n_bytes:,}")
 
 
 def index_bytes(layout: ArrayLayout) -> int:
@@ -67,6 +82,8 @@ def decode_index(data: bytes, layout: ArrayLayout, shard_bytes: int) -> npt.NDAr
     index = np.frombuffer(body, "<u8").reshape(-1, 2)
     if (index.astype(np.float64).sum(axis=1) > shard_bytes - len(data)).any():
         raise CorruptBytesError("shard index points outside of the shard")
+    if (index[:, 1] > _most_encoded_bytes(layout)).any():
+        raise CorruptBytesError("shard index gives a chunk more bytes than it can have")
     return index
 
 
@@ -94,6 +111,13 @@ def decode_zstd(data: bytes, expected_bytes: int) -> bytes:
     if len(decoded) != expected_bytes:
         raise CorruptBytesError(f"chunk decompressed to {len(decoded)} bytes, expected {expected_bytes}")
     return decoded
+
+
+def _most_encoded_bytes(layout: ArrayLayout) -> int:
+    """Of an inner chunk: zstd stores what it cannot compress, with a few bytes for each block of 128 kB."""
+    assert layout.inner_chunk is not None
+    n_bytes = layout.dtype.itemsize * layout.inner_chunk * math.prod(layout.shape[1:])
+    return n_bytes + n_bytes // 256 + 1024
 
 
 def _frame_content_bytes(data: bytes) -> int:

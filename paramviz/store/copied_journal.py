@@ -22,7 +22,7 @@ class JournalCopy:
 
     def __init__(self, run: Run, anonymous: bool) -> None:
         reader = JournalReader(run.source)
-        self._entries = reader.read_new()
+        self._entries = list(reader.read_new())
         for damage in reader.damage:
             if not damage.torn:
                 raise run.damaged(damage.key, f"fails its checksum at byte {damage.offset}")

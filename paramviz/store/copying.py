@@ -26,7 +26,7 @@ from paramviz.store.encoded import DamagedArrayError
 from paramviz.store.group_files import GroupEncoder, sealed_record
 from paramviz.store.groups import read_group_record
 from paramviz.store.reader import Run
-from paramviz.store.records import FileSeal, Record, open_record, read_files, write_files
+from paramviz.store.records import FileSeal, Record, read_files, write_files
 
 KeyedFile = tuple[str, bytes]
 """(key relative to the run, bytes)."""
@@ -85,7 +85,7 @@ class _Copy:
     def _folder_record(self, folder: str) -> KeyedFile:
         key, expected = f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata()
         try:
-            data = self._run.source.read(key)
+            data = self._run.source.read_range(key, 0, len(expected) + 1)
         except OSError as error:
             raise self._run.damaged(key, "is missing") from error
         except CorruptBytesError as error:
@@ -104,7 +104,7 @@ class _Copy:
         key = layout.iteration_key(iteration)
         # Reading it as a snapshot compares the record with the journal; the copy keeps fields we do not know.
         commit = self._run[iteration].record
-        record = open_record(self._run.source.read(f"{key}/{layout.GROUP_RECORD}"))
+        record = read_group_record(self._run.source, key, self._run.damaged)
         record["files"] = yield from self._arrays(key, record)
         if self._selection.anonymous:
             record["events"] = [{"kind": event.kind, "text": ""} for event in commit.events]

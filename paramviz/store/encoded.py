@@ -15,12 +15,17 @@ from paramviz.store.codec import (
     decode_array,
     decode_index,
     decode_inner,
+    extend_crc32c,
     index_bytes,
+    refuse_bomb,
 )
 from paramviz.store.layout import ArrayLayout
 from paramviz.store.records import FileSeal
 
 Array = npt.NDArray[Any]
+
+_PART_BYTES = 1 << 24
+"""How much of a file is checked at a time: few requests for a large file, and little memory."""
 
 
 class DamagedArrayError(CorruptBytesError):
@@ -43,7 +48,7 @@ class EncodedSource(ABC):
     """The half of a `Source` that all containers of Zarr files share: arrays from their chunks."""
 
     @abstractmethod
-    def read(self, key: str) -> bytes: ...
+    def size(self, key: str) -> int | None: ...
 
     @abstractmethod
     def read_range(self, key: str, start: int, length: int) -> bytes: ...
@@ -51,9 +56,12 @@ class EncodedSource(ABC):
     def read_array(self, group: str, name: str, layout: ArrayLayout, files: Mapping[str, FileSeal]) -> Array:
         """The whole array, (layout.shape)."""
         relative = f"{name}/{layout.chunk_name}"
-        data = self._read_sealed(group, relative, files.get(relative))
+        seal = files.get(relative)
         try:
-            return decode_array(data, layout)
+            refuse_bomb(layout, 0 if seal is None else seal.length)
+            return decode_array(self._read_sealed(group, relative, seal), layout)
+        except DamagedArrayError:
+            raise
         except CorruptBytesError as error:
             raise DamagedArrayError(f"{group}/{relative}", str(error)) from error
 
@@ -73,6 +81,7 @@ class EncodedSource(ABC):
         try:
             if seal is None:
                 raise CorruptBytesError("is not in the record of its group")
+            refuse_bomb(layout, seal.length)
             tail = self.read_range(key, max(0, seal.length - index_bytes(layout)), index_bytes(layout))
             index = decode_index(tail, layout, seal.length)
             first, last = start // layout.inner_chunk, (start + count - 1) // layout.inner_chunk
@@ -95,21 +104,28 @@ class EncodedSource(ABC):
         for relative, seal in files.items():
             key = f"{group}/{relative}"
             try:
-                data = self.read(key)
-            except OSError:
+                yield self._check_file(key, seal)
+            except FileNotFoundError:
                 yield FileCheck(key, 0, "is missing")
-                continue
-            problem = None
-            if len(data) != seal.length:
-                problem = f"is {len(data)} bytes long, {seal.length} were committed"
-            elif crc32c(data) != seal.crc32c:
-                problem = "fails its checksum"
-            yield FileCheck(key, len(data), problem)
+            except (CorruptBytesError, OSError) as error:
+                yield FileCheck(key, 0, str(error))
+
+    def _check_file(self, key: str, seal: FileSeal) -> FileCheck:
+        checksum = n_bytes = 0
+        # By parts, so that a large file costs no memory; one byte more than there should be is enough.
+        while part := self.read_range(key, n_bytes, min(_PART_BYTES, seal.length + 1 - n_bytes)):
+            checksum, n_bytes = extend_crc32c(checksum, part), n_bytes + len(part)
+        if n_bytes != seal.length:
+            n_bytes = self.size(key) or 0
+            return FileCheck(key, n_bytes, f"is {n_bytes} bytes long, {seal.length} were committed")
+        return FileCheck(key, n_bytes, None if checksum == seal.crc32c else "fails its checksum")
 
     def _read_inner(self, key: str, layout: ArrayLayout, index: list[list[int]]) -> list[Array]:
         """Inner chunks at (offset, length). They lie close together, so one read brings them all."""
         begin = min(offset for offset, _ in index)
         end = max(offset + length for offset, length in index)
+        if end - begin > sum(length for _, length in index):
+            raise CorruptBytesError("has gaps between its chunks")
         data = self.read_range(key, begin, end - begin)
         return [
             decode_inner(data[offset - begin : offset - begin + length], layout) for offset, length in index
@@ -117,10 +133,14 @@ class EncodedSource(ABC):
 
     def _read_sealed(self, group: str, relative: str, seal: FileSeal | None) -> bytes:
         key = f"{group}/{relative}"
+        if seal is None:
+            raise DamagedArrayError(key, "is not in the record of its group")
         try:
-            data = self.read(key)
-        except OSError as error:
+            data = self.read_range(key, 0, seal.length + 1)
+        except FileNotFoundError as error:
             raise DamagedArrayError(key, "is missing") from error
-        if seal is None or len(data) != seal.length or crc32c(data) != seal.crc32c:
+        except (CorruptBytesError, OSError) as error:
+            raise DamagedArrayError(key, str(error)) from error
+        if len(data) != seal.length or crc32c(data) != seal.crc32c:
             raise DamagedArrayError(key, "is not what was committed (length or checksum differ)")
         return data

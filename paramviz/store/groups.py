@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from paramviz.errors import DamagedRunError
 from paramviz.schema import EmbeddingBasis, Plan
-from paramviz.store import layout
+from paramviz.store import layout, limits
+from paramviz.store.checked import whole
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.records import Record, open_record, read_embedding, read_files, read_tensors
 from paramviz.store.source import Source
@@ -27,11 +28,11 @@ def read_plan(source: Source, number: int, damaged: Damaged) -> Plan:
     record = read_group_record(source, key, damaged)
     try:
         tensors = read_tensors(record)
-        lengths = int(record["values"]), int(record["vectors"])
-        tokens = 0 if record["embedding"] is None else int(record["embedding"]["tokens"])
-        positions = _array(source, key, "positions", (lengths[0],), "<i8", record)
-        vector_positions = _array(source, key, "vector_positions", (lengths[1],), "<i8", record)
-        embedding = read_embedding(record, _array(source, key, "embedding_tokens", (tokens,), "<i4", record))
+        tokens = 0 if record["embedding"] is None else whole(record["embedding"]["tokens"], "tokens")
+        positions = _array(source, key, "positions", (record["values"],), "<i8", record)
+        vector_positions = _array(source, key, "vector_positions", (record["vectors"],), "<i8", record)
+        rows = _array(source, key, "embedding_tokens", (tokens,), "<i4", record)
+        embedding = read_embedding(record, tensors, rows)
     except (CorruptBytesError, OSError, KeyError, TypeError, ValueError) as error:
         raise damaged(key, f"cannot be read ({error})") from error
     return Plan(number, tensors, positions, vector_positions, embedding)
@@ -42,10 +43,11 @@ def read_basis(source: Source, number: int, damaged: Damaged) -> EmbeddingBasis:
     key = layout.basis_key(number)
     record = read_group_record(source, key, damaged)
     try:
-        scores, width = int(record["scores"]), int(record["width"])
+        scores = whole(record["scores"], "scores", most=limits.BASIS_SCORES)
+        width = whole(record["width"], "a width", most=limits.EMBEDDING_WIDTH)
         return EmbeddingBasis(
             number,
-            int(record["iteration"]),
+            whole(record["iteration"], "an iteration"),
             _array(source, key, "components", (scores, width), "<f4", record),
             _array(source, key, "mean", (width,), "<f4", record),
             _array(source, key, "explained", (scores,), "<f4", record),
@@ -59,9 +61,13 @@ def read_vocabulary(source: Source, damaged: Damaged) -> tuple[str, ...]:
     key = layout.VOCABULARY
     record = read_group_record(source, key, damaged)
     try:
-        n_tokens, n_bytes = int(record["tokens"]), int(record["bytes"])
+        n_tokens, n_bytes = whole(record["tokens"], "tokens"), whole(record["bytes"], "bytes")
         text = _array(source, key, "text", (n_bytes,), "|u1", record).tobytes()
-        ends = _array(source, key, "offsets", (n_tokens + 1,), "<i8", record).tolist()
+        offsets = _array(source, key, "offsets", (n_tokens + 1,), "<i8", record)
+        # Texts that overlap would unfold a small file into any amount of memory.
+        if offsets[0] != 0 or offsets[-1] != n_bytes or (np.diff(offsets) < 0).any():
+            raise CorruptBytesError("holds offsets that do not part its text")
+        ends = offsets.tolist()
         return tuple(text[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise(ends))
     except (CorruptBytesError, OSError, KeyError, TypeError, ValueError) as error:
         raise damaged(key, f"cannot be read ({error})") from error
@@ -71,11 +77,16 @@ def read_group_record(source: Source, key: str, damaged: Damaged) -> Record:
     """The sealed record of the group at `key`; raises what `damaged` makes of anything wrong."""
     path = f"{key}/{layout.GROUP_RECORD}"
     try:
-        return open_record(source.read(path))
+        return open_record(read_record_bytes(source, path))
     except OSError as error:
         raise damaged(path, "is missing") from error
     except CorruptBytesError as error:
         raise damaged(path, str(error)) from error
+
+
+def read_record_bytes(source: Source, path: str) -> bytes:
+    """What is under `path`, and no more of it than shows that it is too much for a record."""
+    return source.read_range(path, 0, limits.RECORD_BYTES + 1)
 
 
 def _array(

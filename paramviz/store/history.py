@@ -9,7 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from paramviz.schema import Event, RunStatus
+from paramviz.store import limits
+from paramviz.store.checked import moment, number, text, whole
+from paramviz.store.codec import CorruptBytesError
 from paramviz.store.journal import Entry
+from paramviz.store.layout import BLOCK_FOLDERS
 
 SILENCE_S = 600.0
 """A run on another machine that said nothing for ten minutes is taken for crashed."""
@@ -32,12 +36,15 @@ class History:
         self._series: dict[str, tuple[list[int], list[float]]] = {}
 
     def add(self, entries: Iterable[Entry]) -> None:
+        """CorruptBytesError if there are more of them than any run has."""
         for entry in entries:
             try:
                 self._add(entry)
             except (KeyError, TypeError, ValueError, AttributeError):
                 # Its checksum was right, so it is what somebody wrote: a later minor version, or mischief.
                 continue
+            if len(self.steps) > limits.JOURNAL_STEPS or len(self.events) > limits.JOURNAL_EVENTS:
+                raise CorruptBytesError("holds more steps or events than are read")
 
     def add_step(self, iteration: int, scalars: dict[str, float]) -> None:
         self.steps.append((iteration, scalars))
@@ -48,28 +55,41 @@ class History:
 
     def _add(self, entry: Entry) -> None:
         kind = entry["k"]
+        time_unix_s = moment(entry["t"], "a time") if "t" in entry else 0.0
         if kind == "step":
-            scalars = {str(name): float(value) for name, value in entry["s"].items()}
-            self.add_step(int(entry["i"]), scalars)
+            scalars = {text(k, "a scalar"): number(v, "a scalar") for k, v in entry["s"].items()}
+            self.add_step(whole(entry["i"], "an iteration"), self._known_names(scalars))
         elif kind == "commit":
-            iteration, events = int(entry["i"]), _events(int(entry["i"]), entry["e"])
-            self.newest_plan = max(self.newest_plan, int(entry["plan"]))
-            self.seals[iteration] = int(entry["crc"])
-            self.commit_times_unix_s[iteration] = float(entry["t"])
+            iteration, plan = whole(entry["i"], "an iteration"), self._plan(entry)
+            events, seal = _events(iteration, entry["e"]), whole(entry["crc"], "a checksum")
+            self.newest_plan = max(self.newest_plan, plan)
+            self.seals[iteration] = seal
+            self.commit_times_unix_s[iteration] = time_unix_s
             self.commits.append(iteration)
             self.events += events
         elif kind == "event":
-            self.events.append(Event(int(entry["i"]), str(entry["kind"]), str(entry["text"])))
+            self.events += _events(whole(entry["i"], "an iteration"), [(entry["kind"], entry["text"])])
         elif kind == "status" and entry["status"] in ("recording", "finished", "crashed"):
             self.status = entry["status"]
             self.copied = entry.get("copied") is True
         elif kind == "plan":
-            self.newest_plan = max(self.newest_plan, int(entry["plan"]))
-        elif kind == "block":
-            folder, n = str(entry["of"]), int(entry["block"]) + 1
+            self.newest_plan = max(self.newest_plan, self._plan(entry))
+        elif kind == "block" and entry["of"] in BLOCK_FOLDERS:
+            folder, n = entry["of"], whole(entry["block"], "a block") + 1
             self.blocks[folder] = max(self.blocks.get(folder, 0), n)
-        if "t" in entry:
-            self.last_sign_of_life_unix_s = max(self.last_sign_of_life_unix_s, float(entry["t"]))
+        self.last_sign_of_life_unix_s = max(self.last_sign_of_life_unix_s, time_unix_s)
+
+    def _known_names(self, scalars: dict[str, float]) -> dict[str, float]:
+        """The scalars without those that would make more series than any run has."""
+        room = limits.SCALAR_NAMES - len(self._series)
+        new = [name for name in scalars if name not in self._series]
+        for name in new[max(0, room) :]:
+            del scalars[name]
+        return scalars
+
+    @staticmethod
+    def _plan(entry: Entry) -> int:
+        return whole(entry["plan"], "a plan", most=limits.PLANS)
 
     @property
     def scalar_names(self) -> tuple[str, ...]:
@@ -87,4 +107,7 @@ class History:
 
 
 def _events(iteration: int, pairs: Any) -> list[Event]:
-    return [Event(iteration, str(kind), str(text)) for kind, text in pairs]
+    return [
+        Event(iteration, text(kind, "the kind of an event"), text(told, "an event", most=limits.RECORD_BYTES))
+        for kind, told in pairs
+    ]

@@ -9,7 +9,7 @@ appended. The commit record of a group stays the truth about a snapshot.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,9 @@ _HEADER = struct.Struct("<II")
 _LONGEST_PAYLOAD = 1 << 20
 """A record longer than 1 MiB is not one of ours: scalars of one step take some hundred bytes."""
 
-_READ_BYTES = 1 << 22
-"""How much of a segment is read at once, so that a long journal costs bounded memory."""
+_READ_BYTES = 1 << 21
+"""How much of a segment is read at once, so that a long journal costs bounded memory: an entry of 1 MiB,
+made to do harm, unpacks to 72."""
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -79,7 +80,8 @@ def decode_entries(data: bytes) -> tuple[list[Entry], int, bool]:
             return entries, position, True
         try:
             entry = msgpack.unpackb(payload, strict_map_key=False)
-        except (ValueError, msgpack.UnpackException):
+        except (ValueError, TypeError, msgpack.UnpackException):
+            # TypeError: a map whose key is a list or a map itself.
             return entries, position, True
         if isinstance(entry, dict):
             entries.append(entry)
@@ -103,19 +105,17 @@ class JournalReader:
         self._damaged = False
         self.damage: list[SegmentDamage] = []
 
-    def read_new(self) -> list[Entry]:
-        """All complete entries that were appended since the last call."""
-        entries: list[Entry] = []
-        self._read_on(entries, self._fetch_rest())
+    def read_new(self) -> Iterator[Entry]:
+        """All complete entries that were appended since the last call, as they are read."""
+        yield from self._read_on(self._fetch_rest())
         while self._exists:
             # A session starts its own segment, so the next one is there only if this one has ended.
             following = self._fetch(self._segment + 1, 0)
             if following is None:
                 break
-            self._read_on(entries, self._fetch_rest())
+            yield from self._read_on(self._fetch_rest())
             self._leave_segment()
-            self._read_on(entries, following)
-        return entries
+            yield from self._read_on(following)
 
     @property
     def n_segments(self) -> int:
@@ -127,21 +127,26 @@ class JournalReader:
         """Bytes behind the last whole record of the newest segment: a write in flight, or a crash."""
         if self._damaged or not self._rest:
             return None
-        return SegmentDamage(journal_segment(self._segment), self._offset, torn=True)
+        return SegmentDamage(self.key, self._offset, torn=True)
 
-    def _read_on(self, entries: list[Entry], data: bytes | None) -> None:
+    @property
+    def key(self) -> str:
+        """The segment that is being read."""
+        return journal_segment(self._segment)
+
+    def _read_on(self, data: bytes | None) -> Iterator[Entry]:
         """Decode `data`, the bytes from the present offset on, and what follows them in the segment."""
         if data is None:
             return
         self._exists = True
         while not self._damaged:
-            found, consumed, damaged = decode_entries(data)
-            entries += found
+            entries, consumed, damaged = decode_entries(data)
             self._offset += consumed
             self._rest = len(data) - consumed
             if damaged:
                 self._damaged = True
-                self.damage.append(SegmentDamage(journal_segment(self._segment), self._offset, torn=False))
+                self.damage.append(SegmentDamage(self.key, self._offset, torn=False))
+            yield from entries
             # Fewer bytes than were asked for: here the segment ends.
             if len(data) < _READ_BYTES or not consumed:
                 return
@@ -158,7 +163,7 @@ class JournalReader:
 
     def _leave_segment(self) -> None:
         if self._rest and not self._damaged:
-            self.damage.append(SegmentDamage(journal_segment(self._segment), self._offset, torn=True))
+            self.damage.append(SegmentDamage(self.key, self._offset, torn=True))
         self._segment += 1
         self._offset, self._rest = 0, 0
         self._exists = self._damaged = False

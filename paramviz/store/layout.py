@@ -15,6 +15,8 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+from paramviz.store.limits import WHOLE_NUMBER
+
 NAMESPACE = "paramviz"
 """The attribute of each of our groups under which everything of ours stands."""
 
@@ -84,7 +86,7 @@ def parse_iteration(name: str) -> int | None:
     if len(name) < 8 or not name.isascii() or not name.isdigit():
         return None
     iteration = int(name)
-    return iteration if name == f"{iteration:08d}" else None
+    return iteration if name == f"{iteration:08d}" and iteration <= WHOLE_NUMBER else None
 
 
 def journal_segment(number: int) -> str:

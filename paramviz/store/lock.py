@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from paramviz.errors import RunLockedError
+from paramviz.store.codec import CorruptBytesError
 from paramviz.store.layout import LOCK
+from paramviz.store.plain_files import open_plain
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover - Windows has no fcntl
     fcntl = None  # type: ignore[assignment]
 
+_TEXT_BYTES = 4096
 _PATIENCE_S = 0.5
 """A viewer that looks whether a run is alive holds a shared lock for microseconds; wait that out."""
 
@@ -44,7 +47,8 @@ class WriterLock:
     def acquire(cls, run: Path) -> WriterLock:
         """Take the run's lock; RunLockedError if another process holds it."""
         path = run / LOCK
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        # A run from elsewhere may have a link there, to a file that would be emptied.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             if not _take(descriptor, path):
                 holder = read_holder(run)
@@ -78,8 +82,9 @@ class WriterLock:
 def read_holder(run: Path) -> dict[str, Any]:
     """Who holds (or held) the run's lock: `pid`, `host`, `since_unix_s`; empty if nobody or unknown."""
     try:
-        holder = json.loads((run / LOCK).read_bytes())
-    except (OSError, ValueError):
+        with open_plain(run, LOCK) as file:
+            holder = json.loads(file.read(_TEXT_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return holder if isinstance(holder, dict) else {}
 
@@ -94,17 +99,15 @@ def writer_alive(run: Path) -> bool | None:
     if fcntl is None:  # pragma: no cover - Windows has no fcntl
         return process_exists(holder.get("pid"))
     try:
-        descriptor = os.open(run / LOCK, os.O_RDONLY)
-    except OSError:
+        file = open_plain(run, LOCK)
+    except (OSError, CorruptBytesError):
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return True if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
-    else:
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return True if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
         return False
-    finally:
-        os.close(descriptor)
 
 
 def _take(descriptor: int, path: Path) -> bool:

@@ -41,6 +41,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         raise NotARunError(f"{run}: does not exist. Check the spelling of the path.", path=run)
     if run.is_dir():
         return _open_directory(run)
+    if not run.is_file():
+        raise NotARunError(f"{run}: is neither a directory nor a plain file. Name a run.", path=run)
     if _starts_with(run, _ZIP_MAGIC):
         return ZipSource.open(run)
     if _starts_with(run, _HDF5_MAGIC):

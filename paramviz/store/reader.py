@@ -25,10 +25,10 @@ from paramviz.schema import (
     RunStatus,
     TensorInfo,
 )
-from paramviz.store import layout
+from paramviz.store import layout, limits
 from paramviz.store.cache import ArrayCache
 from paramviz.store.codec import CorruptBytesError
-from paramviz.store.groups import read_basis, read_plan, read_vocabulary
+from paramviz.store.groups import read_basis, read_plan, read_record_bytes, read_vocabulary
 from paramviz.store.history import SILENCE_S, History
 from paramviz.store.journal import JournalReader
 from paramviz.store.records import CommitRecord, read_commit
@@ -65,6 +65,7 @@ class Run:
         self._history = History()
         self._plans: list[Plan] = []
         self._bases: dict[int, EmbeddingBasis] = {}
+        self._kept_bytes = 0
         self._vocabulary: tuple[str, ...] | None = None
         self._records: OrderedDict[int, CommitRecord] = OrderedDict()
         self.blocks = BlockReader(self)
@@ -137,7 +138,7 @@ class Run:
     def n_plans(self) -> int:
         with self._lock:
             while self.source.size(f"{layout.plan_key(len(self._plans))}/{layout.GROUP_RECORD}") is not None:
-                self._plans.append(read_plan(self.source, len(self._plans), self.damaged))
+                self._read_next_plan()
             return len(self._plans)
 
     @property
@@ -159,7 +160,7 @@ class Run:
     def plan_numbered(self, number: int) -> Plan:
         with self._lock:
             while len(self._plans) <= number:
-                self._plans.append(read_plan(self.source, len(self._plans), self.damaged))
+                self._read_next_plan()
             return self._plans[number]
 
     def tensor(self, name: str, plan: int | None = None) -> TensorInfo:
@@ -193,7 +194,9 @@ class Run:
     @property
     def n_bases(self) -> int:
         n = 0
-        while self.source.size(f"{layout.basis_key(n)}/{layout.GROUP_RECORD}") is not None:
+        while (
+            n < limits.BASES and self.source.size(f"{layout.basis_key(n)}/{layout.GROUP_RECORD}") is not None
+        ):
             n += 1
         return n
 
@@ -201,7 +204,9 @@ class Run:
         """The frozen basis that embedding scores refer to."""
         with self._lock:
             if number not in self._bases:
-                self._bases[number] = read_basis(self.source, number, self.damaged)
+                basis = read_basis(self.source, number, self.damaged)
+                self._keep(layout.basis_key(number), basis.components)
+                self._bases[number] = basis
             return self._bases[number]
 
     @property
@@ -260,7 +265,10 @@ class Run:
         """Read what was journaled since the last call; returns the newly committed iterations, ascending."""
         with self._lock:
             before = len(self._history.commits)
-            self._history.add(self._journal.read_new())
+            try:
+                self._history.add(self._journal.read_new())
+            except CorruptBytesError as error:
+                raise self.damaged(self._journal.key, str(error)) from error
             return self._admit(self._history.commits[before:])
 
     def cached_table(self, snapshot: StoredSnapshot, key: str) -> Array:
@@ -275,6 +283,20 @@ class Run:
             path=self.path,
             key=key,
         )
+
+    def _read_next_plan(self) -> None:
+        number = len(self._plans)
+        if number >= limits.PLANS:
+            raise self.damaged(layout.plan_key(number), f"is one more than the {limits.PLANS} that are read")
+        plan = read_plan(self.source, number, self.damaged)
+        self._keep(layout.plan_key(number), plan.positions, plan.vector_positions)
+        self._plans.append(plan)
+
+    def _keep(self, key: str, *arrays: Array) -> None:
+        """Count what stays in memory as long as the run is open."""
+        self._kept_bytes += sum(array.nbytes for array in arrays)
+        if self._kept_bytes > limits.KEPT_BYTES:
+            raise self.damaged(key, f"makes more than the {limits.KEPT_BYTES:,} bytes that are kept of a run")
 
     def _admit(self, iterations: list[int]) -> npt.NDArray[np.int64]:
         new = [i for i in dict.fromkeys(iterations) if i not in self._known]
@@ -318,7 +340,7 @@ class Run:
                 return record
         key = f"{layout.iteration_key(iteration)}/{layout.GROUP_RECORD}"
         try:
-            record = read_commit(self.source.read(key), iteration)
+            record = read_commit(read_record_bytes(self.source, key), iteration)
         except OSError as error:
             raise self.damaged(key, "is missing although the iteration was committed") from error
         except CorruptBytesError as error:

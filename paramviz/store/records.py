@@ -7,7 +7,8 @@ wrong type or out of range becomes one `CorruptBytesError`, never a stray KeyErr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from paramviz.schema import EmbeddingPlan, Event, GradientStates, Plan, Snapshot, TensorInfo
+from paramviz.store import limits
+from paramviz.store.checked import flag, moment, shown, text, whole
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.layout import NAMESPACE, SNAPSHOT_ARRAYS, decode_number, encode_number, seal
 
 Record = dict[str, Any]
+
+_FILE_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}){1,7}")
+"""A file below a group: no step up, no absolute path, nothing that any file system reads in its own way."""
+
+_CRC = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,30 +81,48 @@ class CommitRecord:
 
 def open_record(data: bytes) -> Record:
     """Our record in a group's `zarr.json`, its seal checked."""
+    document = load_json(data)
     try:
-        document = json.loads(data)
         record = document["attributes"][NAMESPACE]
         if document["zarr_format"] != 3 or document["node_type"] != "group":
             raise CorruptBytesError("is no Zarr v3 group")
         stored = record.pop("crc32c")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CorruptBytesError("holds no record of paramviz") from error
     try:
         found = seal(record)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise CorruptBytesError("holds a record that JSON cannot") from error
     if found != stored:
         raise CorruptBytesError("fails its checksum")
     return dict(record)
 
 
+def load_json(data: bytes) -> Any:
+    """The value of a JSON text of bounded size, depth and number of items."""
+    if len(data) > limits.RECORD_BYTES:
+        raise CorruptBytesError(f"has more than the {limits.RECORD_BYTES:,} bytes that a record may have")
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > limits.RECORD_ITEMS:
+        raise CorruptBytesError(f"has more than {limits.RECORD_ITEMS:,} items in it")
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CorruptBytesError("holds no record of paramviz") from error
+    level = [document] if isinstance(document, dict | list) else []
+    for _ in range(limits.RECORD_DEPTH):
+        if not level:
+            return document
+        items = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
+        level = [item for item in items if isinstance(item, dict | list)]
+    raise CorruptBytesError(f"is nested more than {limits.RECORD_DEPTH} deep")
+
+
 def read_files(record: Record) -> dict[str, FileSeal]:
     """The files that a record vouches for, by key relative to its group."""
-    try:
-        files = record["files"].items()
-        return {_text(key): FileSeal(int(seal[0]), int(seal[1])) for key, seal in files}
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise CorruptBytesError("holds a list of files that makes no sense") from error
+    files = record.get("files")
+    if not isinstance(files, dict) or len(files) > limits.FILES_PER_GROUP:
+        raise CorruptBytesError("holds a list of files that makes no sense")
+    return {_file_key(key): _file_seal(sealed) for key, sealed in files.items()}
 
 
 def write_files(files: Mapping[str, FileSeal]) -> Record:
@@ -142,58 +168,75 @@ def plan_record(plan: Plan) -> Record:
 
 def read_tensors(record: Record) -> tuple[TensorInfo, ...]:
     """The catalogue of a plan record, checked to be consistent with its arrays."""
+    lengths = {key: whole(record.get(key), key) for key in ("values", "vectors")}
     try:
-        lengths = {"values": int(record["values"]), "vectors": int(record["vectors"])}
         tensors = tuple(_read_tensor(index, t, lengths) for index, t in enumerate(record["tensors"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptBytesError(f"holds a catalogue that makes no sense ({error})") from error
-    names = {t.name for t in tensors}
-    if len(names) != len(tensors):
+    except (KeyError, TypeError) as error:
+        raise CorruptBytesError("holds a catalogue that makes no sense") from error
+    by_name = {t.name: t for t in tensors}
+    if len(by_name) != len(tensors):
         raise CorruptBytesError("names a tensor twice")
-    if any(t.tied_to is not None and t.tied_to not in names for t in tensors):
-        raise CorruptBytesError("ties a tensor to one that is not there")
+    for tied in (t for t in tensors if t.tied_to is not None):
+        owner = by_name.get(tied.tied_to or "")
+        # The owner answers for the tied name; one that is tied itself, to whomever, has no answer.
+        if owner is None or owner.tied_to is not None:
+            raise CorruptBytesError(f"ties {shown(tied.name)} to {shown(tied.tied_to)}, which has no samples")
     return tensors
 
 
 def _read_tensor(index: int, t: Record, lengths: Mapping[str, int]) -> TensorInfo:
-    rows, columns = (int(n) for n in t["grid"])
+    name = text(t["name"], "the name of a tensor")
+    shape, grid = t["shape"], t["grid"]
+    if not isinstance(shape, list) or len(shape) > limits.DIMENSIONS:
+        raise CorruptBytesError(f"gives {shown(name)} a shape that no tensor has")
+    if not isinstance(grid, list) or len(grid) != 2:
+        raise CorruptBytesError(f"gives {shown(name)} a grid that is no pair of numbers")
+    rows, columns = (whole(n, "a grid") for n in grid)
     tensor = TensorInfo(
         index=index,
-        name=_text(t["name"]),
-        shape=tuple(int(n) for n in t["shape"]),
-        dtype=_text(t["dtype"]),
-        role=_text(t["role"]),
-        layer=None if t["layer"] is None else int(t["layer"]),
-        block=_text(t["block"]),
-        tied_to=None if t["tied_to"] is None else _text(t["tied_to"]),
-        frozen=bool(t["frozen"]),
-        skipped=None if t["skipped"] is None else _text(t["skipped"]),
+        name=name,
+        shape=tuple(whole(n, "an extent") for n in shape),
+        dtype=text(t["dtype"], "a dtype"),
+        role=text(t["role"], "a role"),
+        layer=None if t["layer"] is None else whole(t["layer"], "a layer"),
+        block=text(t["block"], "a block"),
+        tied_to=None if t["tied_to"] is None else text(t["tied_to"], "the owner of a tensor"),
+        frozen=flag(t["frozen"], "frozen"),
+        skipped=None if t["skipped"] is None else text(t["skipped"], "a reason", most=limits.RECORD_BYTES),
         samples=rows * columns,
         grid=(rows, columns),
-        array=_text(t["array"]),
-        offset=int(t["offset"]),
+        array=text(t["array"], "an array"),
+        offset=whole(t["offset"], "an offset"),
     )
-    if tensor.array not in lengths or min(rows, columns, tensor.offset, *tensor.shape, 0) < 0:
-        raise ValueError(f"tensor {tensor.name!r}")
-    if tensor.offset + tensor.samples > lengths[tensor.array] or tensor.samples > max(tensor.size, 0):
-        raise ValueError(f"samples of tensor {tensor.name!r} lie outside of its array")
+    whole(tensor.size, f"the size of {shown(name)}")
+    if tensor.array not in lengths:
+        raise CorruptBytesError(
+            f"puts {shown(name)} into {shown(tensor.array)}, which is no array of samples"
+        )
+    if tensor.offset + tensor.samples > lengths[tensor.array] or tensor.samples > tensor.size:
+        raise CorruptBytesError(f"has samples of {shown(name)} outside of their array")
     return tensor
 
 
-def read_embedding(record: Record, tokens: npt.NDArray[np.int32]) -> EmbeddingPlan | None:
+def read_embedding(
+    record: Record, tensors: Sequence[TensorInfo], tokens: npt.NDArray[np.int32]
+) -> EmbeddingPlan | None:
+    """The embedding that a plan records. tokens: (K,) rows of it, checked to be rows that it has."""
     embedding = record["embedding"]
     if embedding is None:
         return None
-    try:
-        return EmbeddingPlan(
-            tensor=_text(embedding["tensor"]),
-            width=int(embedding["width"]),
-            vocabulary_size=int(embedding["vocabulary_size"]),
-            tokens=tokens,
-            every_snapshot=bool(embedding["every_snapshot"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptBytesError("describes an embedding that makes no sense") from error
+    plan = EmbeddingPlan(
+        tensor=text(embedding["tensor"], "the embedding"),
+        width=whole(embedding["width"], "the width of the embedding", most=limits.EMBEDDING_WIDTH),
+        vocabulary_size=whole(embedding["vocabulary_size"], "the size of the vocabulary", most=2**31),
+        tokens=tokens,
+        every_snapshot=flag(embedding["every_snapshot"], "every_snapshot"),
+    )
+    if all(plan.tensor != t.name for t in tensors):
+        raise CorruptBytesError(f"records rows of {shown(plan.tensor)}, which is no tensor of it")
+    if len(tokens) and (tokens[0] < 0 or tokens[-1] >= plan.vocabulary_size or (np.diff(tokens) <= 0).any()):
+        raise CorruptBytesError("records rows that are not ascending, or not rows of the embedding")
+    return plan
 
 
 def commit_record(snapshot: Snapshot, sequence: int, files: dict[str, FileSeal]) -> Record:
@@ -219,30 +262,47 @@ def read_commit(data: bytes, iteration: int) -> CommitRecord:
     try:
         state = record["gradient_state"]
         commit = CommitRecord(
-            iteration=int(record["iteration"]),
-            plan=int(record["plan"]),
-            tier=_text(record["tier"]),
-            sequence=int(record["sequence"]),
-            time_unix_s=float(record["time_unix_s"]),
-            scalars={_text(k): decode_number(v) for k, v in record["scalars"].items()},
-            events=tuple(Event(iteration, _text(e["kind"]), _text(e["text"])) for e in record["events"]),
+            iteration=whole(record["iteration"], "an iteration"),
+            plan=whole(record["plan"], "a plan", most=limits.PLANS),
+            tier=text(record["tier"], "a tier"),
+            sequence=whole(record["sequence"], "a sequence"),
+            time_unix_s=moment(record["time_unix_s"], "a time"),
+            scalars={k: decode_number(v) for k, v in record["scalars"].items()},
+            events=tuple(_read_event(iteration, event) for event in record["events"]),
             gradient_states=GradientStates(
-                default=_text(state["default"]),
-                exceptions={int(k): _text(v) for k, v in state["exceptions"].items()},
-                reason=_text(state["reason"]),
+                default=text(state["default"], "a gradient state"),
+                exceptions={
+                    whole(int(k), "a tensor"): text(v, "a gradient state")
+                    for k, v in state["exceptions"].items()
+                },
+                reason=text(state["reason"], "a reason", most=limits.RECORD_BYTES),
             ),
-            basis=None if record["basis"] is None else int(record["basis"]),
+            basis=None if record["basis"] is None else whole(record["basis"], "a basis", most=limits.BASES),
             files=read_files(record),
             crc32c=seal(record),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except CorruptBytesError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CorruptBytesError("holds a commit record that makes no sense") from error
     if commit.iteration != iteration:
         raise CorruptBytesError(f"is the record of iteration {commit.iteration}, not of {iteration}")
     return commit
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
+def _read_event(iteration: int, event: Record) -> Event:
+    kind = text(event["kind"], "the kind of an event")
+    return Event(iteration, kind, text(event["text"], "the text of an event", most=limits.RECORD_BYTES))
+
+
+def _file_key(key: str) -> str:
+    if not _FILE_KEY.fullmatch(key):
+        raise CorruptBytesError(f"lists {shown(key)}, which is no name of a file of a run")
+    return key
+
+
+def _file_seal(sealed: Any) -> FileSeal:
+    if not isinstance(sealed, list) or len(sealed) != 2:
+        raise CorruptBytesError("holds a list of files that makes no sense")
+    length = whole(sealed[0], "the length of a file", most=limits.FILE_BYTES)
+    return FileSeal(length, whole(sealed[1], "a checksum", most=_CRC))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from paramviz.store import lock
 from paramviz.store.encoded import EncodedSource, FileCheck
 from paramviz.store.layout import ArrayLayout
+from paramviz.store.plain_files import open_plain, plain_folder, plain_size
 from paramviz.store.records import FileSeal
 
 Array = npt.NDArray[Any]
@@ -26,8 +27,9 @@ Files = Mapping[str, FileSeal]
 class Source(Protocol):
     """Read access to one run.
 
-    A key that is not there is a FileNotFoundError; an array that is missing
-    or not what was written is a `DamagedArrayError`.
+    A key that is not there is a FileNotFoundError, one that cannot be read as
+    a plain file of the run a CorruptBytesError; an array that is missing or
+    not what was written is a `DamagedArrayError`.
     """
 
     @property
@@ -80,25 +82,18 @@ class DirectorySource(EncodedSource):
         return lock.writer_alive(self.path)
 
     def size(self, key: str) -> int | None:
-        try:
-            return os.stat(self._file(key)).st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return plain_size(self.path, key)
 
     def read(self, key: str) -> bytes:
-        with open(self._file(key), "rb") as file:
+        with open_plain(self.path, key) as file:
             return file.read()
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
-        with open(self._file(key), "rb", buffering=0) as file:
+        with open_plain(self.path, key) as file:
+            # A read of a gigabyte from a small file would first allocate the gigabyte.
+            there = max(0, os.fstat(file.fileno()).st_size - start)
             file.seek(start)
-            return file.read(length)
+            return file.read(min(length, there))
 
     def list_folder(self, key: str) -> list[str]:
-        try:
-            return os.listdir(self._file(key))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
-    def _file(self, key: str) -> str:
-        return f"{self.path}/{key}"
+        return plain_folder(self.path, key)

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from paramviz.errors import DamagedRunError, TensorNotFoundError
-from paramviz.store import layout
+from paramviz.store import layout, limits
 from paramviz.store.blocks import TIMELINE_TABLES
+from paramviz.store.checked import whole
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.groups import read_group_record
 from paramviz.store.records import FileSeal, Record, read_files
@@ -103,10 +104,10 @@ class BlockReader:
             files = read_files(record)
             n = len(self._iterations(key, record, "snapshots" if folder == layout.TIMELINE else "steps"))
             if folder == layout.SCALARS:
-                plan = layout.ArrayLayout((len(record["names"]), n), np.dtype("<f8"))
-                run.source.read_array(key, "values", plan, files)
+                names = len(record["names"])
+                run.source.read_array(key, "values", layout.ArrayLayout((names, n), np.dtype("<f8")), files)
                 return
-            tensors = len(run.plan_numbered(int(record["plan"])).tensors)
+            tensors = len(run.plan_numbered(whole(record["plan"], "a plan", most=limits.PLANS)).tensors)
             for table, keys in zip(TIMELINE_TABLES, (run.statistic_keys, run.gradient_keys), strict=True):
                 if f"{table}/{layout.GROUP_RECORD}" in files:
                     plan = layout.timeline_layout((tensors, len(keys), n))
@@ -119,12 +120,14 @@ class BlockReader:
         try:
             record = read_group_record(self._run.source, key, self._run.damaged)
             iterations = self._iterations(key, record, "snapshots")
-            return TimelineBlock(key, int(record["plan"]), iterations, read_files(record))
+            plan = whole(record["plan"], "a plan", most=limits.PLANS)
+            return TimelineBlock(key, plan, iterations, read_files(record))
         except (DamagedRunError, CorruptBytesError, OSError, KeyError, TypeError, ValueError):
             return None
 
     def _iterations(self, key: str, record: Record, length: str) -> npt.NDArray[np.int64]:
-        plan = layout.layout_of("iterations", (int(record[length]),), "<i8")
+        n = whole(record[length], length, most=limits.BLOCK_ROWS)
+        plan = layout.layout_of("iterations", (n,), "<i8")
         return self._run.source.read_array(key, "iterations", plan, read_files(record))
 
     def _rows(self, block: TimelineBlock, name: str, of: str, n_keys: int) -> Array | None:

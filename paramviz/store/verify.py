@@ -136,7 +136,8 @@ class _Verification:
 
     def _check_journal(self) -> None:
         reader = JournalReader(self._run.source)
-        reader.read_new()
+        for _ in reader.read_new():
+            pass
         for damage in reader.damage:
             if damage.torn:
                 self._notes.append(f"{damage.key}: {_CUT_OFF}")
@@ -187,7 +188,7 @@ class _Verification:
 
     def _compare(self, key: str, expected: bytes) -> None:
         try:
-            data = self._run.source.read(key)
+            data = self._run.source.read_range(key, 0, len(expected) + 1)
         except (OSError, CorruptBytesError) as error:
             missing = isinstance(error, OSError)
             self._problems.append(Problem(key, "is missing" if missing else str(error)))

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from paramviz.errors import DamagedRunError
+from paramviz.errors import DamagedRunError, UsageError
 from paramviz.schema import (
     FORMAT_MAJOR,
     FORMAT_MINOR,
@@ -33,6 +33,7 @@ from paramviz.schema import (
 from paramviz.store import layout
 from paramviz.store.block_writer import BlockWriter
 from paramviz.store.blocks import BLOCK_SNAPSHOTS, TIMELINE_TABLES
+from paramviz.store.codec import CorruptBytesError
 from paramviz.store.files import Durability, HeldLock, RunFiles
 from paramviz.store.group_files import GroupEncoder, LaidOutArray, laid_out, sealed_record, seals
 from paramviz.store.journal import commit_entry
@@ -40,7 +41,8 @@ from paramviz.store.journal_writer import JournalWriter
 from paramviz.store.opening import open_files, open_run
 from paramviz.store.placement import FOLDERS, cannot_write, run_exists
 from paramviz.store.reader import Run
-from paramviz.store.records import Record, commit_record, plan_record
+from paramviz.store.records import Record, commit_record, open_record, plan_record, read_tensors
+from paramviz.store.root import parse_root
 
 Array = npt.NDArray[Any]
 
@@ -81,9 +83,11 @@ class RunWriter:
 
         Raises RunExistsError if a run is there, OutputError if the directory
         cannot be made or written or holds something else, RunLockedError if
-        another process is just starting one there.
+        another process is just starting one there, UsageError if the name or
+        the description is more than a reader takes (`limits`).
         """
         files = open_files(path, durability)
+        root = _root_record(files.path, name or _name_of(files.path), description, vocabulary is not None)
         existed = files.refuse_occupied()
         try:
             files.make_root()
@@ -95,8 +99,8 @@ class RunWriter:
                 raise run_exists(files.path)
             try:
                 files.clear(FOLDERS)
-                writer = cls(files, lock, secrets.token_hex(8))
-                writer._lay_out(name or _name_of(files.path), description, vocabulary)
+                writer = cls(files, lock, root["run_id"])
+                writer._lay_out(root, vocabulary)
             except OSError as error:
                 # Nothing half-made stays where there was nothing before.
                 files.clear(FOLDERS if existed else ("",))
@@ -148,13 +152,23 @@ class RunWriter:
         vector_positions: npt.NDArray[np.int64],
         embedding: EmbeddingPlan | None = None,
     ) -> Plan:
-        """Fix what the following snapshots hold. positions: (N,), vector_positions: (V,)."""
+        """Fix what the following snapshots hold. positions: (N,), vector_positions: (V,).
+
+        UsageError for a catalogue that is more than a reader takes (`limits`).
+        """
         plan = Plan(len(self._plans), tuple(tensors), positions, vector_positions, embedding)
-        key = layout.plan_key(plan.number)
+        key, record = layout.plan_key(plan.number), plan_record(plan)
+        try:
+            read_tensors(open_record(layout.group_metadata(record)))
+        except CorruptBytesError as error:
+            raise UsageError(
+                f"{self.path}: a catalogue of these {len(tensors):,} tensors could not be read again: it "
+                f"{error}. Leave some of them out by their names."
+            ) from error
         arrays: dict[str, Array] = {"positions": positions, "vector_positions": vector_positions}
         if embedding is not None:
             arrays["embedding_tokens"] = embedding.tokens
-        self._publish_group(key, laid_out(arrays), plan_record(plan))
+        self._publish_group(key, laid_out(arrays), record)
         self._plans.append(plan)
         self._journal.log({"k": "plan", "plan": plan.number})
         return plan
@@ -236,7 +250,7 @@ class RunWriter:
             finally:
                 self._lock.release()
 
-    def _lay_out(self, name: str, description: Description, vocabulary: Sequence[str] | None) -> None:
+    def _lay_out(self, root: Record, vocabulary: Sequence[str] | None) -> None:
         """Make the hierarchy of a new run; its root record comes last."""
         self._make_private_folders()
         for folder in (layout.PLANS, layout.BASES, layout.ITERATIONS):
@@ -247,18 +261,7 @@ class RunWriter:
             arrays: dict[str, Array] = {"text": text, "offsets": offsets}
             record = {"tokens": len(vocabulary), "bytes": len(text)}
             self._publish_group(layout.VOCABULARY, laid_out(arrays), record)
-        now = time.time()
-        self._journal.log({"k": "status", "status": "recording", "t": now})
-        root = {
-            "format": f"{FORMAT_MAJOR}.{FORMAT_MINOR}",
-            "run_id": self.run_id,
-            "name": name,
-            "created_unix_s": now,
-            "statistics": list(STATISTIC_KEYS),
-            "gradient_statistics": list(GRADIENT_KEYS),
-            "vocabulary": vocabulary is not None,
-            "description": description,
-        }
+        self._journal.log({"k": "status", "status": "recording", "t": root["created_unix_s"]})
         self._files.publish(layout.GROUP_RECORD, layout.group_metadata(root))
 
     def _make_private_folders(self) -> None:
@@ -310,6 +313,28 @@ class RunWriter:
         self._files.start_group(key)
         self._files.write_group(key, files)
         self._files.publish(f"{key}/{layout.GROUP_RECORD}", sealed_record(record, files))
+
+
+def _root_record(path: Path | str, name: str, description: Description, has_vocabulary: bool) -> Record:
+    """The root record of a new run; UsageError for one that could not be read again."""
+    root = {
+        "format": f"{FORMAT_MAJOR}.{FORMAT_MINOR}",
+        "run_id": secrets.token_hex(8),
+        "name": name,
+        "created_unix_s": time.time(),
+        "statistics": list(STATISTIC_KEYS),
+        "gradient_statistics": list(GRADIENT_KEYS),
+        "vocabulary": has_vocabulary,
+        "description": description,
+    }
+    try:
+        parse_root(open_record(layout.group_metadata(root)))
+    except CorruptBytesError as error:
+        raise UsageError(
+            f"{path}: what the run says of itself could not be read again: its record {error}. Leave out "
+            "of the configuration what is large."
+        ) from error
+    return root
 
 
 def _name_of(path: Path | str) -> str:

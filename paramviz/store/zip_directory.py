@@ -9,6 +9,7 @@ before anything of that size is allocated. Source of the layout: APPNOTE.TXT
 
 from __future__ import annotations
 
+import re
 import stat
 import struct
 from collections.abc import Callable
@@ -34,6 +35,9 @@ MOST_MEMBERS = 1 << 20
 
 MOST_DIRECTORY_BYTES = 1 << 27
 LONGEST_NAME = 255
+
+_NAME = re.compile(r"(?:(?!\.\.?(?:/|$))[!-.0-9;-\[\]-~ ]+(?:/|$))+")
+"""Parts of printable ASCII without slash, backslash and colon, none of them empty, `.` or `..`."""
 
 LOCAL_HEADER_BYTES = 30
 """What stands before a member's name and data, at least."""
@@ -135,11 +139,10 @@ class ZipDirectory:
 
     def _name(self, raw: bytes) -> str:
         name = raw.decode("latin-1")
-        parts = name.removesuffix("/").split("/")
-        if len(name) > LONGEST_NAME or not name.isascii() or not name.isprintable():
-            raise self._unsafe("name", f"holds a file of the name {name[:40]!r}; no run has such names")
-        if any(part in ("", ".", "..") for part in parts) or "\\" in name or ":" in name:
-            raise self._unsafe("name", f"holds a file of the name {name[:40]!r}, which leads out of the run")
+        if len(name) > LONGEST_NAME or _NAME.fullmatch(name) is None:
+            raise self._unsafe(
+                "name", f"holds a file of the name {name[:40]!r}; no file of a run is called so"
+            )
         return name
 
     def _wide(self, extra: bytes, size: int, compressed: int, header: int) -> tuple[int, int, int]:

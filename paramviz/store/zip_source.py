@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from functools import cached_property
 from pathlib import Path
 
 from paramviz.store.encoded import EncodedSource
@@ -46,17 +45,29 @@ class ZipSource(EncodedSource):
         return None if member is None else member.size
 
     def read(self, key: str) -> bytes:
-        return self.read_range(key, 0, self._member(key).size)
+        member = self._member(key)
+        begin = self._starts.get(key)
+        if begin is not None:
+            return self._read_at(begin, member.size)
+        # What we pack has nothing between name and data, so one read brings the header and all of the data.
+        head = LOCAL_HEADER_BYTES + len(key)
+        together = self._read_at(member.header, head + member.size)
+        begin = self._starts[key] = self._data_start(key, member, together[:head])
+        data = together[begin - member.header :]
+        return data if len(data) == member.size else self._read_at(begin, member.size)
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         member = self._member(key)
         begin = self._starts.get(key)
         if begin is None:
-            begin = self._starts[key] = self._data_start(key, member)
+            header = self._read_at(member.header, LOCAL_HEADER_BYTES + len(key))
+            begin = self._starts[key] = self._data_start(key, member, header)
         return self._read_at(begin + start, max(0, min(length, member.size - start)))
 
     def list_folder(self, key: str) -> list[str]:
-        return list(self._folders.get(key, ()))
+        folder = f"{key}/" if key else ""
+        below = (name[len(folder) :] for name in self._members if name.startswith(folder))
+        return list(dict.fromkeys(name.partition("/")[0] for name in below))
 
     def _member(self, key: str) -> Member:
         try:
@@ -64,25 +75,9 @@ class ZipSource(EncodedSource):
         except KeyError:
             raise FileNotFoundError(f"{self.path} holds no {key}") from None
 
-    def _data_start(self, key: str, member: Member) -> int:
+    def _data_start(self, key: str, member: Member, header: bytes) -> int:
         """Where a member's data begins: behind a header of its own, which must agree with the list."""
-        begin = member.header + LOCAL_HEADER_BYTES
-        header = self._read_at(member.header, LOCAL_HEADER_BYTES + len(key))
         if header[:4] != _HEADER_MAGIC or header[LOCAL_HEADER_BYTES:] != key.encode():
             raise FileNotFoundError(f"{self.path} holds no {key} where its list of files says")
         n_name, n_extra = _LENGTHS.unpack_from(header)
-        return begin + int(n_name) + int(n_extra)
-
-    @cached_property
-    def _folders(self) -> dict[str, dict[str, None]]:
-        """Folder → names directly below it."""
-        folders: dict[str, dict[str, None]] = {}
-        for key in self._members:
-            while key:
-                folder, _, name = key.rpartition("/")
-                below = folders.setdefault(folder, {})
-                if name in below:
-                    break
-                below[name] = None
-                key = folder
-        return folders
+        return member.header + LOCAL_HEADER_BYTES + int(n_name) + int(n_extra)

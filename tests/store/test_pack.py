@@ -79,6 +79,21 @@ def test_other_programs_read_a_packed_run(tmp_path):
     store.close()
 
 
+def test_a_zip_that_another_program_made_is_read_too(tmp_path):
+    """With folders, extra fields between name and data, a lock and leftovers in it; stored, as it must be."""
+    path = made_runs.make_run(tmp_path / "run")
+    with zipfile.ZipFile(tmp_path / "by-hand.zip", "w") as archive:
+        for file in sorted(path.rglob("*")):
+            info = zipfile.ZipInfo.from_file(file, file.relative_to(path))
+            info.extra = b"UT\5\0\1abcd"
+            archive.writestr(info, b"" if file.is_dir() else file.read_bytes())
+    run = open_run(tmp_path / "by-hand.zip")
+    for iteration in range(3):
+        made_runs.assert_same_snapshot(run[iteration], iteration)
+        assert run[iteration].values("wte.weight").shape == (320,)
+    assert verify_run(tmp_path / "by-hand.zip").problems == ()
+
+
 def test_a_run_without_a_snapshot_is_packed_too(tmp_path):
     made_runs.create(tmp_path / "run").close("crashed")
     out = pack_run(tmp_path / "run", tmp_path / "run.zarr.zip", every=3, max_mb=1).path
