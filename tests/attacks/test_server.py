@@ -22,6 +22,8 @@ from viewer.app import create_app
 from viewer.catalogue import Catalogue
 from viewer.tail import MAX_STREAMS
 
+pytestmark = pytest.mark.slow
+
 REFUSALS = {400, 403, 404, 405, 413, 414, 431, 501}
 RUN_RULE = re.compile(r"<(?:path:)?(\w+)>")
 GOOD = {"number": "0", "iteration": "1", "tensor": "0", "key": "mean"}

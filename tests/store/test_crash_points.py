@@ -15,6 +15,8 @@ from tests.store import made_runs
 from tests.store.recorded_disk import Operation, ProcessKilled, RecordedDisk, after_power_loss
 from tests.store.small_blocks import small_blocks
 
+pytestmark = pytest.mark.slow
+
 ITERATIONS = 3
 
 

@@ -19,6 +19,8 @@ from paramviz.store.hdf5_export import export_hdf5
 from tests.store import made_runs
 from tests.store.test_pack import files_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory) -> Path:

@@ -21,6 +21,8 @@ from paramviz.store import RunWriter, layout, open_run, verify_run
 from tests.store import made_runs
 from tests.store.small_blocks import small_blocks
 
+pytestmark = pytest.mark.slow
+
 WRITER = """
 import sys
 from paramviz.store import RunWriter

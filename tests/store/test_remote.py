@@ -22,6 +22,8 @@ from paramviz.store.history import SILENCE_S
 from tests.store import made_runs
 from tests.store.small_blocks import small_blocks
 
+pytestmark = pytest.mark.slow
+
 
 def start(address: str) -> RunWriter:
     return made_runs.start(address)  # type: ignore[arg-type]
