@@ -135,7 +135,7 @@ def _list_text(items: list[str], most: int) -> str:
 def _roles(roles: dict[str, dict[str, int]]) -> Table:
     table = _table("role", "tensors", "elements", "samples")
     for role, row in roles.items():
-        table.add_row(role, *(f"{row[key]:,}" for key in ("tensors", "elements", "samples")))
+        table.add_row(_plain(role), *(f"{row[key]:,}" for key in ("tensors", "elements", "samples")))
     return table
 
 

@@ -23,6 +23,11 @@ Array = npt.NDArray[Any]
 
 _ZSTD = Zstd(level=ZSTD_LEVEL, checksum=True)
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_CHECKSUM_BYTES = 4
+_BLOCK_HEADER_BYTES = 3
+_REPEATED = 1
+"""The kind of block that is one byte many times."""
+
 _INDEX_ENTRY_BYTES = 16
 _CRC_BYTES = 4
 
@@ -40,13 +45,18 @@ def extend_crc32c(checksum: int, data: bytes) -> int:
     return int(google_crc32c.extend(checksum, data))
 
 
-def refuse_bomb(layout: ArrayLayout, encoded_bytes: int) -> None:
-    """CorruptBytesError for an array without elements, or of far more bytes than the file that holds it."""
+def check_extent(layout: ArrayLayout, encoded_bytes: int) -> None:
+    """CorruptBytesError for an array without elements, of far more bytes than the file that is to hold
+    it, or of far fewer."""
     n_bytes = layout.dtype.itemsize * math.prod(layout.shape)
     if n_bytes == 0:
         raise CorruptBytesError("is the file of an array without elements, which has none")
     if n_bytes > max(limits.UNBACKED_BYTES, encoded_bytes * limits.LARGEST_EXPANSION):
         raise CorruptBytesError(f"has {encoded_bytes:,} bytes, and the array in it is to have {n_bytes:,}")
+    index = 0 if layout.inner_chunk is None else index_bytes(layout)
+    inner = n_bytes if layout.inner_chunk is None else _inner_bytes(layout)
+    if encoded_bytes > layout.n_inner * _most_encoded(inner) + index:
+        raise CorruptBytesError(f"has {encoded_bytes:,} bytes for an array of {n_bytes:,}")
 
 
 def index_bytes(layout: ArrayLayout) -> int:
@@ -82,7 +92,7 @@ def decode_index(data: bytes, layout: ArrayLayout, shard_bytes: int) -> npt.NDAr
     index = np.frombuffer(body, "<u8").reshape(-1, 2)
     if (index.astype(np.float64).sum(axis=1) > shard_bytes - len(data)).any():
         raise CorruptBytesError("shard index points outside of the shard")
-    if (index[:, 1] > _most_encoded_bytes(layout)).any():
+    if (index[:, 1] > _most_encoded(_inner_bytes(layout))).any():
         raise CorruptBytesError("shard index gives a chunk more bytes than it can have")
     return index
 
@@ -91,8 +101,7 @@ def decode_inner(data: bytes, layout: ArrayLayout) -> Array:
     """One whole inner chunk of a shard, (inner_chunk, …) rows."""
     assert layout.inner_chunk is not None
     shape = (layout.inner_chunk, *layout.shape[1:])
-    n_bytes = layout.dtype.itemsize * math.prod(shape)
-    return np.frombuffer(decode_zstd(data, n_bytes), layout.dtype).reshape(shape)
+    return np.frombuffer(decode_zstd(data, _inner_bytes(layout)), layout.dtype).reshape(shape)
 
 
 def decode_zstd(data: bytes, expected_bytes: int) -> bytes:
@@ -101,9 +110,12 @@ def decode_zstd(data: bytes, expected_bytes: int) -> bytes:
     The size is taken from the frame's header before anything is allocated: a
     few bytes can claim gigabytes.
     """
-    claimed = _frame_content_bytes(data)
+    claimed, blocks = _frame_header(data)
     if claimed != expected_bytes:
         raise CorruptBytesError(f"chunk holds {claimed} bytes, expected {expected_bytes}")
+    # A decoder goes on to further frames behind the first, and makes room for what they claim.
+    if _frame_end(data, blocks) != len(data):
+        raise CorruptBytesError("chunk is cut off, or has more than one frame")
     try:
         decoded = bytes(_ZSTD.decode(data)) if expected_bytes else b""
     except RuntimeError as error:
@@ -113,15 +125,22 @@ def decode_zstd(data: bytes, expected_bytes: int) -> bytes:
     return decoded
 
 
-def _most_encoded_bytes(layout: ArrayLayout) -> int:
-    """Of an inner chunk: zstd stores what it cannot compress, with a few bytes for each block of 128 kB."""
+def _inner_bytes(layout: ArrayLayout) -> int:
+    """Of one inner chunk, decoded."""
     assert layout.inner_chunk is not None
-    n_bytes = layout.dtype.itemsize * layout.inner_chunk * math.prod(layout.shape[1:])
+    return layout.dtype.itemsize * layout.inner_chunk * math.prod(layout.shape[1:])
+
+
+def _most_encoded(n_bytes: int) -> int:
+    """zstd stores what it cannot compress, with a few bytes for each block of 128 kB."""
     return n_bytes + n_bytes // 256 + 1024
 
 
-def _frame_content_bytes(data: bytes) -> int:
-    """Content size of a zstd frame (RFC 8878, 3.1.1.1), which must carry one and a checksum."""
+def _frame_header(data: bytes) -> tuple[int, int]:
+    """(content bytes, where the blocks begin) of a zstd frame that states its size and has a checksum.
+
+    Source: RFC 8878, section 3.1.1.1.
+    """
     if len(data) < 6 or data[:4] != _ZSTD_MAGIC:
         raise CorruptBytesError("chunk is no zstd frame")
     descriptor = data[4]
@@ -134,7 +153,17 @@ def _frame_content_bytes(data: bytes) -> int:
     field = data[start : start + width]
     if width == 0 or len(field) < width:
         raise CorruptBytesError("chunk does not say how large its content is")
-    return int.from_bytes(field, "little") + (256 if width == 2 else 0)
+    return int.from_bytes(field, "little") + (256 if width == 2 else 0), start + width
+
+
+def _frame_end(data: bytes, position: int) -> int:
+    """Where the frame ends whose blocks begin at `position`. Source: RFC 8878, section 3.1.1.2."""
+    last = False
+    while not last and position + _BLOCK_HEADER_BYTES <= len(data):
+        header = int.from_bytes(data[position : position + _BLOCK_HEADER_BYTES], "little")
+        last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
+        position += _BLOCK_HEADER_BYTES + (1 if kind == _REPEATED else size)
+    return position + _ZSTD_CHECKSUM_BYTES if last else -1
 
 
 def _encode_chunk(rows: Array) -> bytes:

@@ -85,7 +85,7 @@ class _Copy:
     def _folder_record(self, folder: str) -> KeyedFile:
         key, expected = f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata()
         try:
-            data = self._run.source.read_range(key, 0, len(expected) + 1)
+            data = self._run.source.read(key, len(expected) + 1)
         except OSError as error:
             raise self._run.damaged(key, "is missing") from error
         except CorruptBytesError as error:

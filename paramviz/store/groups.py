@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -86,7 +87,7 @@ def read_group_record(source: Source, key: str, damaged: Damaged) -> Record:
 
 def read_record_bytes(source: Source, path: str) -> bytes:
     """What is under `path`, and no more of it than shows that it is too much for a record."""
-    return source.read_range(path, 0, limits.RECORD_BYTES + 1)
+    return source.read(path, limits.RECORD_BYTES + 1)
 
 
 def _array(
@@ -95,4 +96,9 @@ def _array(
     """An array below a group, checked against the seal in the group's record."""
     if 0 in shape:
         return np.empty(shape, dtype)
-    return source.read_array(key, name, layout.layout_of(name, shape, dtype), read_files(record))
+    plan, files = layout.layout_of(name, shape, dtype), read_files(record)
+    seal = files.get(f"{name}/{plan.chunk_name}")
+    n_bytes = math.prod(shape) * plan.dtype.itemsize
+    if seal is not None and n_bytes > max(limits.KEPT_UNBACKED_BYTES, limits.KEPT_EXPANSION * seal.length):
+        raise CorruptBytesError(f"has {seal.length:,} bytes for the {n_bytes:,} of {name}")
+    return source.read_array(key, name, plan, files)

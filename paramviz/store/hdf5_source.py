@@ -45,26 +45,19 @@ class Hdf5Source:
 
     def size(self, key: str) -> int | None:
         try:
-            return len(self.read(key))
+            return len(self._whole(key))
         except FileNotFoundError:
             return None
         except CorruptBytesError:
             # It is there; whoever reads it is told what is wrong.
             return 0
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int) -> bytes:
         """A group's record as the `zarr.json` that it was, or the journal."""
-        if key == layout.journal_segment(0):
-            return self._read_journal()
-        folder, _, name = key.rpartition("/")
-        if name != layout.GROUP_RECORD:
-            raise FileNotFoundError(f"{self.path} holds no {key}")
-        group = self._objects.group(folder)
-        record = self._objects.text(group, RECORD)
-        return layout.group_metadata() if record is None else layout.group_document(record)
+        return self._whole(key)[:most]
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
-        return self.read(key)[start : start + length]
+        return self._whole(key)[start : start + length]
 
     def list_folder(self, key: str) -> list[str]:
         try:
@@ -106,6 +99,16 @@ class Hdf5Source:
                 yield FileCheck(key, self.read_array(group, name, self._layout(key), files).nbytes)
             except DamagedArrayError as error:
                 yield FileCheck(key, 0, str(error))
+
+    def _whole(self, key: str) -> bytes:
+        if key == layout.journal_segment(0):
+            return self._read_journal()
+        folder, _, name = key.rpartition("/")
+        if name != layout.GROUP_RECORD:
+            raise FileNotFoundError(f"{self.path} holds no {key}")
+        group = self._objects.group(folder)
+        record = self._objects.text(group, RECORD)
+        return layout.group_metadata() if record is None else layout.group_document(record)
 
     def _read_journal(self) -> bytes:
         if self._journal is None:

@@ -15,7 +15,8 @@ from typing import Any
 
 import msgpack
 
-from paramviz.store.codec import crc32c
+from paramviz.store.codec import CorruptBytesError, crc32c
+from paramviz.store.encoded import DamagedArrayError
 from paramviz.store.layout import journal_segment
 from paramviz.store.source import Source
 
@@ -25,9 +26,9 @@ _HEADER = struct.Struct("<II")
 _LONGEST_PAYLOAD = 1 << 20
 """A record longer than 1 MiB is not one of ours: scalars of one step take some hundred bytes."""
 
-_READ_BYTES = 1 << 21
-"""How much of a segment is read at once, so that a long journal costs bounded memory: an entry of 1 MiB,
-made to do harm, unpacks to 72."""
+_READ_BYTES = _LONGEST_PAYLOAD + _HEADER.size
+"""How much of a segment is read at once, so that a long journal costs bounded memory. A record fits in, but
+not two of the longest: one that was made to do harm unpacks to 72 MiB."""
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -147,6 +148,8 @@ class JournalReader:
                 self._damaged = True
                 self.damage.append(SegmentDamage(self.key, self._offset, torn=False))
             yield from entries
+            # Not two readings in memory at a time.
+            del entries
             # Fewer bytes than were asked for: here the segment ends.
             if len(data) < _READ_BYTES or not consumed:
                 return
@@ -160,6 +163,8 @@ class JournalReader:
             return self._source.read_range(journal_segment(segment), offset, _READ_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except CorruptBytesError as error:
+            raise DamagedArrayError(journal_segment(segment), str(error)) from error
 
     def _leave_segment(self) -> None:
         if self._rest and not self._damaged:

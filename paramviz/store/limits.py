@@ -37,10 +37,14 @@ UNBACKED_BYTES = 64 << 20
 """An array of so many bytes may come out of a file of any size, as constant arrays do."""
 
 LARGEST_EXPANSION = 32
-"""A larger array may have so many times the bytes of its file. Real positions have 3 to 8 times."""
+"""A larger array may have so many times the bytes of its file. Samples have twice, positions 8 times."""
 
 KEPT_BYTES = 512 << 20
-"""Positions, bases and vocabulary stay in memory while a run is open: all of them together."""
+"""Positions and bases stay in memory while a run is open: all of them together."""
+
+KEPT_UNBACKED_BYTES = 1 << 20
+KEPT_EXPANSION = 64
+"""Of an array that stays in memory, as the two above of others. Positions expand 8 times."""
 
 PLANS = 4096
 """A new one is made when the model grows or the run is resumed with another budget."""

@@ -28,6 +28,7 @@ from paramviz.schema import (
 from paramviz.store import layout, limits
 from paramviz.store.cache import ArrayCache
 from paramviz.store.codec import CorruptBytesError
+from paramviz.store.encoded import DamagedArrayError
 from paramviz.store.groups import read_basis, read_plan, read_record_bytes, read_vocabulary
 from paramviz.store.history import SILENCE_S, History
 from paramviz.store.journal import JournalReader
@@ -267,6 +268,8 @@ class Run:
             before = len(self._history.commits)
             try:
                 self._history.add(self._journal.read_new())
+            except DamagedArrayError as error:
+                raise self.damaged(error.key, str(error)) from error
             except CorruptBytesError as error:
                 raise self.damaged(self._journal.key, str(error)) from error
             return self._admit(self._history.commits[before:])

@@ -31,8 +31,8 @@ class RemoteSource(EncodedSource):
     def size(self, key: str) -> int | None:
         return self._place.size(key)
 
-    def read(self, key: str) -> bytes:
-        return self._place.get(key)
+    def read(self, key: str, most: int) -> bytes:
+        return self._place.get(key, 0, most)
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         return self._place.get(key, start, length)

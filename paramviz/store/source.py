@@ -46,8 +46,8 @@ class Source(Protocol):
     def size(self, key: str) -> int | None:
         """Bytes under `key`, None if there are none."""
 
-    def read(self, key: str) -> bytes:
-        """All bytes under `key`."""
+    def read(self, key: str, most: int) -> bytes:
+        """All bytes under `key`, but only the first `most` if there are more."""
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         """At most `length` bytes from `start`; fewer if the key ends before."""
@@ -84,9 +84,8 @@ class DirectorySource(EncodedSource):
     def size(self, key: str) -> int | None:
         return plain_size(self.path, key)
 
-    def read(self, key: str) -> bytes:
-        with open_plain(self.path, key) as file:
-            return file.read()
+    def read(self, key: str, most: int) -> bytes:
+        return self.read_range(key, 0, most)
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         with open_plain(self.path, key) as file:

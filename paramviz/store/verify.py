@@ -188,7 +188,7 @@ class _Verification:
 
     def _compare(self, key: str, expected: bytes) -> None:
         try:
-            data = self._run.source.read_range(key, 0, len(expected) + 1)
+            data = self._run.source.read(key, len(expected) + 1)
         except (OSError, CorruptBytesError) as error:
             missing = isinstance(error, OSError)
             self._problems.append(Problem(key, "is missing" if missing else str(error)))

@@ -44,17 +44,17 @@ class ZipSource(EncodedSource):
         member = self._members.get(key)
         return None if member is None else member.size
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int) -> bytes:
         member = self._member(key)
-        begin = self._starts.get(key)
+        begin, size = self._starts.get(key), min(member.size, most)
         if begin is not None:
-            return self._read_at(begin, member.size)
+            return self._read_at(begin, size)
         # What we pack has nothing between name and data, so one read brings the header and all of the data.
         head = LOCAL_HEADER_BYTES + len(key)
-        together = self._read_at(member.header, head + member.size)
+        together = self._read_at(member.header, head + size)
         begin = self._starts[key] = self._data_start(key, member, together[:head])
         data = together[begin - member.header :]
-        return data if len(data) == member.size else self._read_at(begin, member.size)
+        return data if len(data) == size else self._read_at(begin, size)
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         member = self._member(key)
