@@ -34,6 +34,7 @@ class History:
         self.newest_plan = -1
         self.last_sign_of_life_unix_s = 0.0
         self._series: dict[str, tuple[list[int], list[float]]] = {}
+        self._told: set[int] = set()
 
     def add(self, entries: Iterable[Entry]) -> None:
         """CorruptBytesError if there are more of them than any run has."""
@@ -53,6 +54,12 @@ class History:
             iterations.append(iteration)
             values.append(value)
 
+    def add_commit_events(self, iteration: int, events: Iterable[Event]) -> None:
+        """Events of a commit, once: a reader may find the record before its journal entry comes."""
+        if iteration not in self._told:
+            self._told.add(iteration)
+            self.events += events
+
     def _add(self, entry: Entry) -> None:
         kind = entry["k"]
         time_unix_s = moment(entry["t"], "a time") if "t" in entry else 0.0
@@ -66,7 +73,7 @@ class History:
             self.seals[iteration] = seal
             self.commit_times_unix_s[iteration] = time_unix_s
             self.commits.append(iteration)
-            self.events += events
+            self.add_commit_events(iteration, events)
         elif kind == "event":
             self.events += _events(whole(entry["i"], "an iteration"), [(entry["kind"], entry["text"])])
         elif kind == "status" and entry["status"] in ("recording", "finished", "crashed"):

@@ -330,7 +330,7 @@ class Run:
                 commit = self._commit(iteration)
             except DamagedRunError:
                 continue
-            self._history.events += commit.events
+            self._history.add_commit_events(iteration, commit.events)
             if iteration not in journaled:
                 self._history.add_step(iteration, commit.scalars)
         self.unjournaled_iterations = tuple(sorted((*self.unjournaled_iterations, *found)))

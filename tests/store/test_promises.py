@@ -100,6 +100,16 @@ def test_a_snapshot_that_never_reached_the_journal_is_found(tmp_path):
     made_runs.assert_same_snapshot(run[2], 2)
 
 
+def test_events_of_a_snapshot_found_before_its_journal_entry_are_told_once(tmp_path):
+    path = made_runs.make_run(tmp_path / "run", iterations=1)
+    _forget_commit(path, 0)
+    run = open_run(path)
+    assert [event.kind for event in run.events] == ["validation"]
+    RunWriter.resume(path).close("finished")
+    run.refresh()
+    assert [event.kind for event in run.events] == ["validation", "resume"]
+
+
 def test_a_run_without_its_journal_still_opens(tmp_path):
     path = made_runs.make_run(tmp_path / "run", iterations=6)
     shutil.rmtree(path / ".paramviz")
