@@ -2,8 +2,8 @@
 
 The lock is an advisory lock of the operating system on `.paramviz/lock`, so a
 killed writer never leaves a stale one; the file's text only tells people who
-holds it. Where the system has no such locks, the process number in the text
-decides.
+holds it. Where the system or the file system has no such locks, the process
+number in the text decides.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ except ImportError:  # pragma: no cover - Windows has no fcntl
     fcntl = None  # type: ignore[assignment]
 
 _TEXT_BYTES = 4096
+_HELD_BY_ANOTHER = (errno.EWOULDBLOCK, errno.EACCES)
 _PATIENCE_S = 0.5
 """A viewer that looks whether a run is alive holds a shared lock for microseconds; wait that out."""
 
@@ -47,8 +48,16 @@ class WriterLock:
     def acquire(cls, run: Path) -> WriterLock:
         """Take the run's lock; RunLockedError if another process holds it."""
         path = run / LOCK
-        # A run from elsewhere may have a link there, to a file that would be emptied.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        while True:
+            # A run from elsewhere may have a link there, to a file that would be emptied.
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            lock = cls._acquire(descriptor, run, path)
+            if lock is not None:
+                return lock
+
+    @classmethod
+    def _acquire(cls, descriptor: int, run: Path, path: Path) -> WriterLock | None:
+        """The lock on an open file; None if that is no longer the file at `path`."""
         try:
             if not _take(descriptor, path):
                 holder = read_holder(run)
@@ -57,6 +66,10 @@ class WriterLock:
                     "run now. Stop it first, or record to another path.",
                     path=run,
                 )
+            if not _is_at(descriptor, path):
+                # Removed with a beginning that failed, before it was ours: who comes next locks another.
+                os.close(descriptor)
+                return None
             text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since_unix_s": time.time()})
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, text.encode(), 0)
@@ -106,27 +119,43 @@ def writer_alive(run: Path) -> bool | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
-            return True if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+            return error.errno in _HELD_BY_ANOTHER or process_exists(holder.get("pid"))
         return False
 
 
 def _take(descriptor: int, path: Path) -> bool:
     if fcntl is None:  # pragma: no cover - Windows has no fcntl
-        holder = read_holder(path.parent.parent)
-        return not (holder.get("host") == socket.gethostname() and process_exists(holder.get("pid")))
+        return not _holder_lives(path)
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                # A file system without locks: one careful writer is better than none.
-                return True
+            if error.errno not in _HELD_BY_ANOTHER:
+                # A file system without locks.
+                return not _holder_lives(path)
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
         else:
             return True
+
+
+def _holder_lives(path: Path) -> bool:
+    """Whether the text in the file names a living process of this machine, other than this one.
+
+    Of another machine's nothing is known: one careful writer is better than none.
+    """
+    holder = read_holder(path.parent.parent)
+    pid = holder.get("pid")
+    return holder.get("host") == socket.gethostname() and pid != os.getpid() and process_exists(pid)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def process_exists(pid: Any) -> bool:
