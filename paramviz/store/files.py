@@ -10,6 +10,7 @@ power failure does.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,8 @@ from paramviz.store.lock import WriterLock
 from paramviz.store.placement import refuse_occupied
 
 Durability = Literal["process", "power"]
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class HeldLock(Protocol):
@@ -102,8 +105,11 @@ class DirectoryFiles:
         return refuse_occupied(self.path)
 
     def make_root(self) -> None:
-        os.makedirs(self.path, exist_ok=True)
-        self._sync_folder("..")
+        path = self.path.absolute()
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
+        os.makedirs(path, exist_ok=True)
+        for folder in reversed(new):
+            self._sync_folder(folder.parent)
         self.make_folders((PRIVATE,))
 
     def acquire_lock(self) -> HeldLock:
@@ -133,18 +139,35 @@ class DirectoryFiles:
     def publish(self, key: str, data: bytes) -> None:
         """Written aside, then renamed."""
         staged = f"{STAGING}/{key.replace('/', '-')}"
-        self._write(staged, data)
-        os.replace(self.path / staged, self.path / key)
+        try:
+            self._write(staged, data)
+            os.replace(self.path / staged, self.path / key)
+        except OSError:
+            # On a full disk, what cannot be published would take room from what comes next.
+            self._remove(staged)
+            raise
         self._sync_folder(key.rpartition("/")[0])
 
     def clear(self, keys: Iterable[str]) -> None:
         for key in keys:
+            # Its record goes first: a group that cannot be removed wholly must not pass for a published one.
+            self._remove(f"{key}/{GROUP_RECORD}" if key else GROUP_RECORD)
             shutil.rmtree(self.path / key, ignore_errors=True)
 
     def open_segment(self, number: int) -> Segment:
-        segment = AppendFile(self.path / journal_segment(number), self._sync)
-        self._sync_folder(JOURNAL)
+        key = journal_segment(number)
+        segment = AppendFile(self.path / key, self._sync)
+        try:
+            self._sync_folder(JOURNAL)
+        except OSError:
+            segment.close()
+            self._remove(key)
+            raise
         return segment
+
+    def _remove(self, key: str) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(self.path / key)
 
     def _write(self, key: str, data: bytes) -> None:
         descriptor = os.open(self.path / key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -155,8 +178,8 @@ class DirectoryFiles:
         finally:
             os.close(descriptor)
 
-    def _sync_folder(self, key: str) -> None:
-        """Make the entries of a folder durable, where that was asked for."""
+    def _sync_folder(self, key: str | Path) -> None:
+        """Make the entries of a folder durable, where that was asked for. key: or an absolute path."""
         if not self._sync:
             return
         descriptor = os.open(self.path / key, os.O_RDONLY)
@@ -167,26 +190,45 @@ class DirectoryFiles:
 
 
 class AppendFile:
-    """A segment that is a file: after an OSError half a record may be in it."""
+    """A segment that is a file. After an OSError nothing of the failed record is in it."""
 
-    retries = False
     full = False
 
     def __init__(self, path: Path, sync: bool) -> None:
         self._sync = sync
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+        self._length = 0
+        self.retries = True
 
     def append(self, records: list[bytes]) -> None:
         while records:
-            _write_all(self._descriptor, records[0])
-            if self._sync:
-                os.fsync(self._descriptor)
+            self._append(records[0])
             del records[0]
 
     def close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _append(self, record: bytes) -> None:
+        try:
+            _write_all(self._descriptor, record)
+            if self._sync:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            # Only want of space says nothing against this file; each of its retries would leave another one.
+            is_intact = self._cut_back()
+            self.retries = is_intact and error.errno in _NO_SPACE
+            raise
+        self._length += len(record)
+
+    def _cut_back(self) -> bool:
+        """Take away what is there of a record: it will be written again, and must not be there twice."""
+        try:
+            os.ftruncate(self._descriptor, self._length)
+        except OSError:
+            return False
+        return True
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

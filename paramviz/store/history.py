@@ -84,7 +84,9 @@ class History:
         elif kind == "block" and entry["of"] in BLOCK_FOLDERS:
             folder, n = entry["of"], whole(entry["block"], "a block") + 1
             self.blocks[folder] = max(self.blocks.get(folder, 0), n)
-        self.last_sign_of_life_unix_s = max(self.last_sign_of_life_unix_s, time_unix_s)
+        if "t" in entry:
+            # The last one, not the latest: a clock that was ahead for a while would keep a dead run alive.
+            self.last_sign_of_life_unix_s = time_unix_s
 
     def _known_names(self, scalars: dict[str, float]) -> dict[str, float]:
         """The scalars without those that would make more series than any run has."""

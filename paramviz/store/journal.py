@@ -32,7 +32,8 @@ not two of the longest: one that was made to do harm unpacks to 72 MiB."""
 
 
 def encode_entry(entry: Entry) -> bytes:
-    payload: bytes = msgpack.packb(entry)
+    # A text of a path that is no UTF-8 has surrogates in it, and is journaled with their escapes.
+    payload: bytes = msgpack.packb(entry, unicode_errors="backslashreplace")
     if len(payload) > _LONGEST_PAYLOAD:
         raise ValueError(f"journal entry of {len(payload)} bytes; at most {_LONGEST_PAYLOAD}")
     return _HEADER.pack(len(payload), crc32c(payload)) + payload

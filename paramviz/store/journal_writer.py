@@ -51,10 +51,14 @@ class JournalWriter:
         finally:
             self._leave_segment()
 
+    def abandon(self) -> None:
+        """Let go of the segment; what waits is never written."""
+        self._waiting.clear()
+        self._leave_segment()
+
     def _flush(self) -> None:
         if self._segment is None:
-            self._segment = self._files.open_segment(self._next_segment)
-            self._next_segment += 1
+            self._segment = self._begin_segment()
         try:
             self._segment.append(self._waiting)
         except OSError:
@@ -64,6 +68,17 @@ class JournalWriter:
         self._flushed_s = time.monotonic()
         if self._segment.full:
             self._leave_segment()
+
+    def _begin_segment(self) -> Segment:
+        while True:
+            try:
+                segment = self._files.open_segment(self._next_segment)
+            except FileExistsError:
+                # Made by an opening that failed half way. An empty segment is none the worse for a reader.
+                self._next_segment += 1
+            else:
+                self._next_segment += 1
+                return segment
 
     def _leave_segment(self) -> None:
         if self._segment is not None:

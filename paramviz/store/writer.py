@@ -7,6 +7,7 @@ that it lists; whoever sees less sees no iteration.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
@@ -94,19 +95,19 @@ class RunWriter:
             lock = files.acquire_lock()
         except OSError as error:
             raise cannot_write(files.path, error) from error
+        writer = cls(files, lock, root["run_id"])
         try:
             if files.has_run():
                 raise run_exists(files.path)
             try:
                 files.clear(FOLDERS)
-                writer = cls(files, lock, root["run_id"])
                 writer._lay_out(root, vocabulary)
             except OSError as error:
                 # Nothing half-made stays where there was nothing before.
                 files.clear(FOLDERS if existed else ("",))
                 raise cannot_write(files.path, error) from error
         except BaseException:
-            lock.release()
+            writer._let_go()
             raise
         return writer
 
@@ -124,16 +125,16 @@ class RunWriter:
             lock = files.acquire_lock()
         except OSError as error:
             raise cannot_write(files.path, error) from error
+        writer = cls(files, lock, run.run_id)
         try:
             run.refresh()
             run.look_for_unjournaled()
-            writer = cls(files, lock, run.run_id)
             writer._continue(run)
         except OSError as error:
-            lock.release()
+            writer._let_go()
             raise cannot_write(files.path, error) from error
         except BaseException:
-            lock.release()
+            writer._let_go()
             raise
         return writer
 
@@ -170,7 +171,7 @@ class RunWriter:
             arrays["embedding_tokens"] = embedding.tokens
         self._publish_group(key, laid_out(arrays), record)
         self._plans.append(plan)
-        self._journal.log({"k": "plan", "plan": plan.number})
+        self._journal.note({"k": "plan", "plan": plan.number})
         return plan
 
     def add_basis(
@@ -249,6 +250,12 @@ class RunWriter:
                 self._journal.close()
             finally:
                 self._lock.release()
+
+    def _let_go(self) -> None:
+        """Leave a run that could not be begun; an open file each time would add up."""
+        with contextlib.suppress(OSError):
+            self._journal.abandon()
+        self._lock.release()
 
     def _lay_out(self, root: Record, vocabulary: Sequence[str] | None) -> None:
         """Make the hierarchy of a new run; its root record comes last."""
