@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import os
 import time
@@ -118,7 +119,8 @@ class Recorder:
                 optimizers, self._plans.plan, _foresight(self._timetable, self._pool), self._complaints
             )
         except BaseException as error:
-            writer.close("crashed")
+            with contextlib.suppress(OSError):
+                writer.close("crashed")
             if isinstance(error, OSError):
                 message = f"{writer.path}: cannot be written ({error}). Check the space."
                 raise OutputError(message, path=writer.path) from error

@@ -52,6 +52,16 @@ class _Gap:
     last: int
     count: int
     reason: str
+    last_but_one: int = -1
+
+    def add(self, iteration: int) -> None:
+        self.last_but_one, self.last = self.last, iteration
+        self.count += 1
+
+    def take_back(self) -> None:
+        """The last one was recorded after all."""
+        self.last = self.last_but_one
+        self.count -= 1
 
     def event(self) -> Event:
         which = f"iteration {self.first}" if self.count == 1 else f"iterations {self.first} to {self.last}"
@@ -149,12 +159,14 @@ class WriterThread:
         except Exception as error:
             for event in frame.events:
                 self._log(event)
-            self._lose(frame.iteration, describe(error))
-            self._trouble = f"iteration {frame.iteration} could not be written ({describe(error)})"
+            reason = _reason(error)
+            self._lose(frame.iteration, reason)
+            self._trouble = f"iteration {frame.iteration} could not be written ({reason})"
             self._complain_of(error)
         else:
             self.committed += 1
             self._trouble = None
+            self._find(frame.iteration)
             self._end_gap()
             if derived:
                 self._log((frame.iteration, derived, frame.time_unix_s))
@@ -167,8 +179,15 @@ class WriterThread:
             self._end_gap()
         if self._gap is None:
             self._gap = _Gap(iteration, iteration, 0, reason)
-        self._gap.last = iteration
-        self._gap.count += 1
+        self._gap.add(iteration)
+
+    def _find(self, iteration: int) -> None:
+        """A snapshot that was lost for want of a frame may be taken by a later call for its iteration."""
+        if self._gap is not None and self._gap.last == iteration:
+            self.lost_count -= 1
+            self._gap.take_back()
+            if not self._gap.count:
+                self._gap = None
 
     def _end_gap(self) -> None:
         if self._gap is not None:
@@ -196,13 +215,18 @@ class WriterThread:
                 self._retry_at = time.monotonic() + RETRY_S
                 self._complain_of(error)
                 return
+            except Exception:
+                # Nor will it ever be written, and all that waits behind it would wait with it.
+                self._journal.popleft()
+                self.dropped_steps += 1
+                raise
             self._journal.popleft()
 
     def _complain_of(self, error: Exception) -> None:
         if isinstance(error, OSError):
             self._complaints.once(
                 "disk",
-                f"cannot be written ({error.strerror or describe(error)}). Training goes on; recording "
+                f"cannot be written ({_reason(error)}). Training goes on; recording "
                 "resumes when it can, and the gap stands in the run. Check the space and the permissions.",
                 error,
             )
@@ -221,3 +245,8 @@ class WriterThread:
         except Exception as error:
             self._trouble = f"the end could not be written ({describe(error)})"
             self._complain_of(error)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the file: what is lost for one reason is one gap, and paths are private."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else describe(error)
