@@ -61,10 +61,12 @@ class Recorder:
     optimizer: a `torch.optim.Optimizer`, or several; without one, gradients are
     recorded as they stand. schedule: "adaptive", a number (every n-th iteration) or
     `schedule(iteration) -> bool`. config: anything that reads as JSON, kept in the
-    run. resume: continue the run at `path`, or begin it if there is none. durability:
-    what a committed snapshot survives, a killed "process" or lost "power". include,
-    exclude: shell patterns on the names of parameters. vocabulary: the token strings,
-    by token number. key_every: every so many snapshots one is of the key tier.
+    run. resume: continue the run at `path`, or begin it if there is none. A training that
+    goes back (to a checkpoint) is told by an event: up to the last snapshot the first
+    recording stays, what follows is the new attempt's. durability: what a committed
+    snapshot survives, a killed "process" or lost "power". include, exclude: shell
+    patterns on the names of parameters. vocabulary: the token strings, by token number.
+    key_every: every so many snapshots one is of the key tier.
 
     Raises RunExistsError if a run is at `path` and `resume` is false, OutputError if
     it cannot be written, RunLockedError if it is being recorded, FormatVersionError
@@ -110,7 +112,7 @@ class Recorder:
                 durability=durability,
             )
         last = -1 if writer.last_iteration is None else writer.last_iteration
-        self._timetable = Timetable(is_due, last, self._complaints)
+        self._timetable = Timetable(is_due, last, _last_step(earlier), self._complaints)
         self._pool = FramePool(_WAITING_BYTES)
         assembler = Assembler(writer, earlier)
         try:
@@ -254,12 +256,15 @@ class Recorder:
         self._gradients.begin()
 
     def _arrive(self, number: int) -> _Iteration | None:
-        """The iteration of that number, new or the one before; None if it has gone by."""
+        """The iteration of that number, new or the one just named; None if it has gone by."""
         if number < 0:
             raise ValueError(f"iterations are counted from 0, not {number}")
         current = self._iteration
-        if current is not None and number == current.number:
+        if current is not None and number == current.number and not self._timetable.is_behind:
             return current
+        turn = self._timetable.turn_back(number)
+        if turn is not None:
+            self._thread.event(turn)
         if number <= self._timetable.last:
             self._repeated_steps += 1
             self._complaints.once(
@@ -358,6 +363,14 @@ def _earlier(path: str | os.PathLike[str]) -> Run | None:
         return open_run(path)
     except NotARunError:
         return None
+
+
+def _last_step(earlier: Run | None) -> int:
+    """The newest iteration that earlier sessions named, -1 if there is none."""
+    if earlier is None:
+        return -1
+    earlier.refresh()
+    return max((iteration for iteration, _ in earlier.steps_since(0)), default=-1)
 
 
 def _patterns(patterns: Sequence[str]) -> tuple[str, ...]:
