@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import sys
@@ -162,3 +163,13 @@ def fork_and_step(path: str) -> None:
             sys.exit(0)
         assert os.waitpid(child, 0)[1] == 0
         recorder.step(1, loss=training.step(1))
+
+
+def train_until_killed(path: str, every: int) -> None:
+    """Train for ever, a snapshot in `every` iterations; say each one when its step is made."""
+    training = Training()
+    with paramviz.Recorder(path, *given(training), schedule=every) as recorder:
+        for iteration in itertools.count():
+            recorder.step(iteration, loss=training.step(iteration))
+            print(iteration, flush=True)
+            time.sleep(0.002)
