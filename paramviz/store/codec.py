@@ -82,6 +82,12 @@ def decode_array(data: bytes, layout: ArrayLayout) -> Array:
     return np.concatenate(chunks)[: layout.shape[0]]
 
 
+def inner_checksums(shard: bytes, layout: ArrayLayout) -> tuple[int, ...]:
+    """The crc32c of each inner chunk of a shard, encoded as it is."""
+    index = decode_index(shard[-index_bytes(layout) :], layout, len(shard))
+    return tuple(crc32c(shard[offset : offset + length]) for offset, length in index.tolist())
+
+
 def decode_index(data: bytes, layout: ArrayLayout, shard_bytes: int) -> npt.NDArray[np.uint64]:
     """(inner chunks, 2) offset and length of each inner chunk in the shard, checked to lie inside it."""
     if len(data) != index_bytes(layout):

@@ -20,13 +20,13 @@ from paramviz.schema import Description
 from paramviz.store import layout
 from paramviz.store.anonymous import NAME, anonymous_description
 from paramviz.store.blocks import TIMELINE_TABLES, Block, ScalarBuilder, TimelineBuilder
-from paramviz.store.codec import CorruptBytesError, crc32c
+from paramviz.store.codec import CorruptBytesError
 from paramviz.store.copied_journal import JournalCopy
 from paramviz.store.encoded import DamagedArrayError
-from paramviz.store.group_files import GroupEncoder, sealed_record
+from paramviz.store.group_files import GroupEncoder, SealCollector, sealed_record
 from paramviz.store.groups import read_group_record
 from paramviz.store.reader import Run
-from paramviz.store.records import FileSeal, Record, read_files, write_files
+from paramviz.store.records import Record, read_files, write_files
 
 KeyedFile = tuple[str, bytes]
 """(key relative to the run, bytes)."""
@@ -139,16 +139,16 @@ class _Copy:
 
     def _arrays(self, group: str, record: Record) -> Generator[KeyedFile, None, Record]:
         """The arrays of a group; returns the list of files for its record."""
-        seals: dict[str, FileSeal] = {}
+        seals = SealCollector()
         try:
             for relative, data in self._run.source.encoded_files(group, read_files(record)):
-                seals[relative] = FileSeal(len(data), crc32c(data))
+                seals.add(relative, data)
                 yield f"{group}/{relative}", data
         except DamagedArrayError as error:
             raise self._run.damaged(error.key, str(error)) from error
         except CorruptBytesError as error:
             raise self._run.damaged(f"{group}/{layout.GROUP_RECORD}", str(error)) from error
-        return write_files(seals)
+        return write_files(seals.seals)
 
     def _root(self) -> Record:
         record = json.loads(json.dumps(self._run.root.record))

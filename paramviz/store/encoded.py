@@ -82,14 +82,14 @@ class EncodedSource(ABC):
         assert layout.inner_chunk is not None
         relative = f"{name}/{layout.chunk_name}"
         key, seal = f"{group}/{relative}", files.get(relative)
+        if seal is None or len(seal.chunks) != layout.n_inner:
+            return self.read_array(group, name, layout, files)[start : start + count]
+        first, last = start // layout.inner_chunk, (start + count - 1) // layout.inner_chunk
         try:
-            if seal is None:
-                raise CorruptBytesError("is not in the record of its group")
             check_extent(layout, seal.length)
             tail = self.read_range(key, max(0, seal.length - index_bytes(layout)), index_bytes(layout))
-            index = decode_index(tail, layout, seal.length)
-            first, last = start // layout.inner_chunk, (start + count - 1) // layout.inner_chunk
-            chunks = self._read_inner(key, layout, index[first : last + 1].tolist())
+            index = decode_index(tail, layout, seal.length)[first : last + 1]
+            chunks = self._read_inner(key, layout, index.tolist(), seal.chunks[first : last + 1])
         except FileNotFoundError as error:
             raise DamagedArrayError(key, "is missing") from error
         except (CorruptBytesError, OSError) as error:
@@ -126,16 +126,19 @@ class EncodedSource(ABC):
             return FileCheck(key, n_bytes, f"is {n_bytes} bytes long, {seal.length} were committed")
         return FileCheck(key, n_bytes, None if checksum == seal.crc32c else "fails its checksum")
 
-    def _read_inner(self, key: str, layout: ArrayLayout, index: list[list[int]]) -> list[Array]:
+    def _read_inner(
+        self, key: str, layout: ArrayLayout, index: list[list[int]], checksums: tuple[int, ...]
+    ) -> list[Array]:
         """Inner chunks at (offset, length). They lie close together, so one read brings them all."""
         begin = min(offset for offset, _ in index)
         end = max(offset + length for offset, length in index)
         if end - begin > sum(length for _, length in index):
             raise CorruptBytesError("has gaps between its chunks")
         data = self.read_range(key, begin, end - begin)
-        return [
-            decode_inner(data[offset - begin : offset - begin + length], layout) for offset, length in index
-        ]
+        encoded = [data[offset - begin : offset - begin + length] for offset, length in index]
+        if tuple(map(crc32c, encoded)) != checksums:
+            raise CorruptBytesError("is not what was committed (the checksum of a chunk differs)")
+        return [decode_inner(chunk, layout) for chunk in encoded]
 
     def _read_sealed(self, group: str, relative: str, seal: FileSeal | None) -> bytes:
         key = f"{group}/{relative}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
 from paramviz.store import layout
-from paramviz.store.codec import crc32c, encode_array
+from paramviz.store.codec import crc32c, encode_array, inner_checksums
 from paramviz.store.layout import ArrayLayout
 from paramviz.store.records import FileSeal, Record, write_files
 
@@ -55,8 +56,30 @@ class GroupEncoder:
 
 
 def seals(files: Mapping[str, bytes]) -> dict[str, FileSeal]:
-    """Length and checksum of each file."""
-    return {key: FileSeal(len(data), crc32c(data)) for key, data in files.items()}
+    """Length and checksums of each file."""
+    collector = SealCollector()
+    for key, data in files.items():
+        collector.add(key, data)
+    return collector.seals
+
+
+class SealCollector:
+    """Makes the list of a group's files one by one, each array's chunk before its metadata."""
+
+    def __init__(self) -> None:
+        self.seals: dict[str, FileSeal] = {}
+        self._chunk_key, self._chunk = "", b""
+
+    def add(self, key: str, data: bytes) -> None:
+        """Take a file of the group; `key` is relative to it."""
+        self.seals[key] = FileSeal(len(data), crc32c(data))
+        name, _, file = key.rpartition("/")
+        if file != layout.GROUP_RECORD:
+            self._chunk_key, self._chunk = key, data
+        elif b"sharding_indexed" in data and self._chunk_key.startswith(f"{name}/"):
+            plan = layout.read_array_metadata(data)
+            inner = inner_checksums(self._chunk, plan)
+            self.seals[self._chunk_key] = replace(self.seals[self._chunk_key], chunks=inner)
 
 
 def sealed_record(record: Record, files: Mapping[str, bytes]) -> bytes:

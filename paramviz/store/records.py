@@ -31,10 +31,15 @@ _CRC = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class FileSeal:
-    """Length and crc32c of one file of a committed iteration."""
+    """Length and crc32c of one file of a committed group; for a shard, the crc32c of each inner chunk too.
+
+    These tell a chunk that is read alone from a good chunk of another file. A
+    shard without them (`chunks` empty) has to be read whole to be trusted.
+    """
 
     length: int
     crc32c: int
+    chunks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,10 @@ def read_files(record: Record) -> dict[str, FileSeal]:
 
 def write_files(files: Mapping[str, FileSeal]) -> Record:
     """Inverse of `read_files`, for the record's field `files`."""
-    return {key: [file.length, file.crc32c] for key, file in files.items()}
+    return {
+        key: [file.length, file.crc32c, *([list(file.chunks)] if file.chunks else [])]
+        for key, file in files.items()
+    }
 
 
 def plan_record(plan: Plan) -> Record:
@@ -302,7 +310,11 @@ def _file_key(key: str) -> str:
 
 
 def _file_seal(sealed: Any) -> FileSeal:
-    if not isinstance(sealed, list) or len(sealed) != 2:
+    if not isinstance(sealed, list) or not 2 <= len(sealed) <= 3:
         raise CorruptBytesError("holds a list of files that makes no sense")
     length = whole(sealed[0], "the length of a file", most=limits.FILE_BYTES)
-    return FileSeal(length, whole(sealed[1], "a checksum", most=_CRC))
+    chunks = sealed[2] if len(sealed) == 3 else []
+    if not isinstance(chunks, list):
+        raise CorruptBytesError("holds a list of files that makes no sense")
+    checksum, *inner = (whole(n, "a checksum", most=_CRC) for n in (sealed[1], *chunks))
+    return FileSeal(length, checksum, tuple(inner))
