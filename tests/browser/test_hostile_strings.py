@@ -19,9 +19,7 @@ from paramviz.schema import (
 )
 from paramviz.store import RunWriter
 from tests.attacks.payloads import XSS
-from tests.browser.conftest import WatchedPage, browser, playwright, view, watched
-
-__all__ = ["browser", "playwright", "view", "watched"]
+from tests.browser.conftest import WatchedPage
 
 pytestmark = pytest.mark.browser
 
