@@ -78,7 +78,7 @@ class EventStream:
             try:
                 update, self._cursors[place] = update_since(opened, self._cursors[place])
             except ParamvizError as error:
-                _log.warning("%s cannot be followed any more: %s", opened.run.name, error)
+                _log.warning("%r cannot be followed any more: %r", opened.run.name, str(error))
                 self._failed.add(opened.id)
                 yield self._message("problem", {"run": opened.id, "error": describe(error)})
                 continue

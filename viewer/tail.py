@@ -137,7 +137,7 @@ class Tail:
                 opened.run.refresh()
                 found = cursor_now(opened.run)
             except (ParamvizError, OSError) as error:
-                _log.warning("%s cannot be followed now: %s", opened.run.name, error)
+                _log.warning("%r cannot be followed now: %r", opened.run.name, str(error))
                 watch.due_s = now_s + ENDED_INTERVAL_S
                 continue
             watch.due_s = now_s if found.status == "r" else now_s + ENDED_INTERVAL_S

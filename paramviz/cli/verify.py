@@ -38,7 +38,8 @@ def _print(report: VerifyReport) -> None:
         click.echo(plain(f"note: {note}"))
     verdict = counted(len(report.problems), "problem") if report.problems else "no damage"
     extent = f"{counted(report.iterations, 'snapshot')}, {counted(report.files, 'file')}"
-    click.echo(f"{report.path}: {verdict} in {extent}, {bytes_text(report.bytes)} ({report.status})")
+    path, size = plain(str(report.path)), bytes_text(report.bytes)
+    click.echo(f"{path}: {verdict} in {extent}, {size} ({report.status})")
 
 
 def _as_json(report: VerifyReport) -> dict[str, object]:

@@ -11,6 +11,8 @@ from paramviz.store.layout import LOCK
 from paramviz.store.lock import process_exists
 from paramviz.store.remote import RemotePlace
 
+_LOCK_BYTES = 4096
+
 
 class RemoteSource(EncodedSource):
     """A run in an object store or on a web server. Each method makes one request."""
@@ -44,10 +46,10 @@ class RemoteSource(EncodedSource):
 def read_holder(place: RemotePlace) -> dict[str, Any] | None:
     """Who says that they write into the run: `pid`, `host`, `since_unix_s`; None if nobody does."""
     try:
-        holder = json.loads(place.get(LOCK))
+        holder = json.loads(place.get(LOCK, 0, _LOCK_BYTES))
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return holder if isinstance(holder, dict) else {}
 

@@ -32,9 +32,19 @@ async def _get_range(fs: Any, url: str, begin: int, end: int | None) -> bytes:
         if answer.status == _BEHIND_THE_END:
             return b""
         answer.raise_for_status()
-        data: bytes = await answer.read()
         if answer.status == _PARTIAL:
             if not answer.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
                 raise OSError(f"{url}: the server answered with another range than bytes {begin}-{last}")
-            return data
-        return data[begin:end]
+            return await _at_most(answer, None if end is None else end - begin)
+        return (await _at_most(answer, end))[begin:]
+
+
+async def _at_most(answer: Any, most: int | None) -> bytes:
+    """The first `most` bytes of an answer, whose server may never stop sending."""
+    if most is None:
+        whole: bytes = await answer.read()
+        return whole
+    data = bytearray()
+    while len(data) < most and (part := await answer.content.read(most - len(data))):
+        data += part
+    return bytes(data)

@@ -35,15 +35,15 @@ from paramviz.schema import (
     Snapshot,
     TensorInfo,
 )
-from paramviz.store import Run, RunWriter, open_run, verify_run
+from paramviz.store import Run, RunWriter, open_run, pack_run, verify_run
 from paramviz.store.layout import SNAPSHOT_ARRAYS
 from tests.attacks.mutations import Mutator
 from viewer.app import create_app
 from viewer.catalogue import Catalogue
 
 PATIENCE_S = 20
-VIEWED = 8
-"""Every so many-th run is also asked for through the viewer."""
+VIEWED, ZIPPED = 8, 5
+"""Every so many-th run is also asked for through the viewer, or is packed when it is damaged."""
 
 TENSORS = (
     TensorInfo(
@@ -208,9 +208,13 @@ def out_of_patience(number: int, frame: object) -> None:
 
 def fuzz(first: int, count: int, folder: Path) -> dict[str, Any]:
     path = make_run(folder / "run")
+    packed = folder / "packed" / "run.zarr.zip"
+    packed.parent.mkdir()
+    pack_run(path, packed)
     recorded = Reading().of(path).facts
+    assert Reading().of(packed).facts == recorded
     look(path)
-    mutator, watch = Mutator(path), Watch(path)
+    mutator, zip_mutator, watch = Mutator(path), Mutator(packed.parent), Watch(folder)
     failures: list[str] = []
     ends: Counter[str] = Counter()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -218,14 +222,18 @@ def fuzz(first: int, count: int, folder: Path) -> dict[str, Any]:
     with open(folder / "at", "wb", buffering=0) as at:
         for number in range(first, first + count):
             os.pwrite(at.fileno(), b"%20d" % number, 0)
-            told, mended = mutator.mutate(number)
+            target, mended = path, False
+            if number % ZIPPED == 0:
+                target, told = packed, zip_mutator.mutate_pieces(number)
+            else:
+                told, mended = mutator.mutate(number)
             problems: list[str] = []
             watch.on = True
             signal.alarm(PATIENCE_S)
             try:
-                reading = Reading().of(path)
+                reading = Reading().of(target)
                 if number % VIEWED == 0:
-                    problems += look(path)
+                    problems += look(target)
             except BaseException as error:
                 problems.append(f"{type(error).__name__}: {str(error)[:200]}")
             else:
@@ -239,6 +247,7 @@ def fuzz(first: int, count: int, folder: Path) -> dict[str, Any]:
             watch.opened.clear()
             failures += [f"{number} ({told}): {problem}" for problem in problems]
             mutator.undo()
+            zip_mutator.undo()
     assert Reading().of(path).facts == recorded, "the run was not mended between two damages"
     return {
         "tried": count,

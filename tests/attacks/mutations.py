@@ -96,6 +96,12 @@ class Mutator:
         told = [what(random) for _ in range(random.choice((1, 1, 1, 2, 4)))]
         return "; ".join(told), mended
 
+    def mutate_pieces(self, number: int) -> str:
+        """Damage number `number` of those that leave a file a file: for containers, which are one."""
+        random = Random(number)
+        what = random.choice((self._flip, self._flip, self._overwrite, self._cut, self._splice, self._repeat))
+        return "; ".join(what(random) for _ in range(random.choice((1, 1, 2))))
+
     def undo(self) -> None:
         for key in sorted(self._touched):
             self._clear(key)

@@ -17,7 +17,7 @@ from tests.attacks import fuzz
 from tests.attacks.mutations import Mutator
 from tests.store import made_runs
 
-QUICK, FULL, MEGABYTES = 400, 100_000, 200
+QUICK, FULL, MEGABYTES = 300, 100_000, 200
 CHUNK = 10_000
 """Damages for each process, so that what leaks or grows shows in one of them."""
 
