@@ -41,6 +41,10 @@ class Segment(Protocol):
         """Whether it may be written again after an OSError; if not, a new segment must follow."""
 
     @property
+    def n_bytes(self) -> int:
+        """Length of what was written."""
+
+    @property
     def full(self) -> bool:
         """Whether the next record should begin a new segment."""
 
@@ -197,7 +201,7 @@ class AppendFile:
     def __init__(self, path: Path, sync: bool) -> None:
         self._sync = sync
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
-        self._length = 0
+        self.n_bytes = 0
         self.retries = True
 
     def append(self, records: list[bytes]) -> None:
@@ -220,12 +224,12 @@ class AppendFile:
             is_intact = self._cut_back()
             self.retries = is_intact and error.errno in _NO_SPACE
             raise
-        self._length += len(record)
+        self.n_bytes += len(record)
 
     def _cut_back(self) -> bool:
         """Take away what is there of a record: it will be written again, and must not be there twice."""
         try:
-            os.ftruncate(self._descriptor, self._length)
+            os.ftruncate(self._descriptor, self.n_bytes)
         except OSError:
             return False
         return True

@@ -36,11 +36,14 @@ class History:
         self._series: dict[str, tuple[list[int], list[float]]] = {}
         self._told: set[int] = set()
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """CorruptBytesError if there are more of them than any run has."""
+    def add(self, entries: Iterable[Entry], *, late: bool = False) -> None:
+        """Fold entries in. late: they were written before others that are here already.
+
+        CorruptBytesError if there are more of them than any run has.
+        """
         for entry in entries:
             try:
-                self._add(entry)
+                self._add(entry, late)
             except (KeyError, TypeError, ValueError, AttributeError):
                 # Its checksum was right, so it is what somebody wrote: a later minor version, or mischief.
                 continue
@@ -60,12 +63,15 @@ class History:
             self._told.add(iteration)
             self.events += events
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: Entry, late: bool) -> None:
         kind = entry["k"]
         time_unix_s = moment(entry["t"], "a time") if "t" in entry else 0.0
         if kind == "step":
             scalars = {text(k, "a scalar"): number(v, "a scalar") for k, v in entry["s"].items()}
-            self.add_step(whole(entry["i"], "an iteration"), self._known_names(scalars))
+            iteration = whole(entry["i"], "an iteration")
+            if late:
+                scalars = {name: value for name, value in scalars.items() if not self._has(name, iteration)}
+            self.add_step(iteration, self._known_names(scalars))
         elif kind == "commit":
             iteration, plan = whole(entry["i"], "an iteration"), self._plan(entry)
             events, seal = _events(iteration, entry["e"]), whole(entry["crc"], "a checksum")
@@ -84,9 +90,12 @@ class History:
         elif kind == "block" and entry["of"] in BLOCK_FOLDERS:
             folder, n = entry["of"], whole(entry["block"], "a block") + 1
             self.blocks[folder] = max(self.blocks.get(folder, 0), n)
-        if "t" in entry:
+        if "t" in entry and not late:
             # The last one, not the latest: a clock that was ahead for a while would keep a dead run alive.
             self.last_sign_of_life_unix_s = time_unix_s
+
+    def _has(self, name: str, iteration: int) -> bool:
+        return name in self._series and iteration in self._series[name][0]
 
     def _known_names(self, scalars: dict[str, float]) -> dict[str, float]:
         """The scalars without those that would make more series than any run has."""

@@ -188,6 +188,11 @@ class Run:
     def n_journal_segments(self) -> int:
         return self._journal.n_segments
 
+    @property
+    def last_segment_bytes(self) -> int:
+        """Length of the newest segment of the journal."""
+        return self._journal.newest_bytes
+
     def journaled_blocks(self, folder: str) -> int:
         """Number of blocks in `timeline` or `scalars` that the journal knows of."""
         return self._history.blocks.get(folder, 0)
@@ -267,6 +272,7 @@ class Run:
         with self._lock:
             before = len(self._history.commits)
             try:
+                self._history.add(self._journal.read_late(), late=True)
                 self._history.add(self._journal.read_new())
             except DamagedArrayError as error:
                 raise self.damaged(error.key, str(error)) from error

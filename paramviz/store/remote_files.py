@@ -92,8 +92,12 @@ class RemoteSegment:
         self._content = b""
 
     @property
+    def n_bytes(self) -> int:
+        return len(self._content)
+
+    @property
     def full(self) -> bool:
-        return len(self._content) >= _SEGMENT_BYTES
+        return self.n_bytes >= _SEGMENT_BYTES
 
     def append(self, records: list[bytes]) -> None:
         content = self._content + b"".join(records)

@@ -143,6 +143,9 @@ class _Verification:
                 self._notes.append(f"{damage.key}: {_CUT_OFF}")
             else:
                 self._problems.append(Problem(damage.key, f"fails its checksum at byte {damage.offset}"))
+        for key, n_bytes, written in reader.cut_short:
+            reason = f"is {n_bytes} bytes long, {written} were journaled"
+            self._problems.append(Problem(key, reason))
         tail = reader.unread_tail
         if tail is not None and self._run.status != "recording":
             self._notes.append(f"{tail.key}: {_CUT_OFF}")

@@ -281,7 +281,7 @@ class RunWriter:
         self._plans = list(run.plans)
         self._n_bases = run.n_bases
         self._committed = set(run.iterations.tolist())
-        self._journal = JournalWriter(self._files, run.n_journal_segments)
+        self._journal = JournalWriter(self._files, run.n_journal_segments, run.last_segment_bytes)
         self._journal.log({"k": "status", "status": "recording", "t": time.time()})
         for iteration in run.unjournaled_iterations:
             commit = run[iteration].record
