@@ -8,6 +8,7 @@ spared.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -49,9 +50,12 @@ class Program:
     def send(self, signal_number: int) -> None:
         os.kill(self.pid, signal_number)
 
-    def wait(self) -> int:
-        """Its exit status; that of a killed one is the negative number of the signal."""
-        return self.nursery.ask({"wait": self.pid})
+    def wait(self, work_s: float = 0.0) -> int:
+        """Its exit status; that of a killed one is the negative number of the signal.
+
+        work_s: how long it has to do on purpose.
+        """
+        return self.nursery.ask({"wait": self.pid, "patience_s": PATIENCE_S + work_s})
 
     def kill(self) -> None:
         self.send(signal.SIGKILL)
@@ -111,7 +115,7 @@ def serve() -> dict[str, Any] | None:
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
-            print(await_exit(request["wait"]), flush=True)
+            print(await_exit(request["wait"], request["patience_s"]), flush=True)
             continue
         pid = os.fork()
         if pid == 0:
@@ -123,9 +127,9 @@ def serve() -> dict[str, Any] | None:
     return None
 
 
-def await_exit(pid: int) -> int:
+def await_exit(pid: int, patience_s: float) -> int:
     """The exit status of a child; one that hangs is ended and answers as a killed one."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
@@ -141,6 +145,8 @@ if __name__ == "__main__":
     # Whatever torch and numba do at first use is done here, once.
     with tempfile.TemporaryDirectory() as folder:
         training.train(Path(folder) / "run", 2)
+    # What is there already, no child needs to look through for garbage when it ends.
+    gc.freeze()
     todo = serve()
     if todo is not None:
         getattr(programs, todo["program"])(*todo["arguments"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import resource
 import sys
 import time
@@ -16,6 +17,8 @@ import paramviz
 from paramviz.recorder import writer_thread
 from tests.promises.training import Training, bare, train, wait_until_handled
 from tests.recorder.waiting import wait_for
+from tests.store import made_runs
+from tests.store.small_blocks import small_blocks
 
 
 def train_under_a_limit(path: str, limit: str) -> None:
@@ -173,3 +176,47 @@ def train_until_killed(path: str, every: int) -> None:
             recorder.step(iteration, loss=training.step(iteration))
             print(iteration, flush=True)
             time.sleep(0.002)
+
+
+def write_until_told(path: str, iterations: int, until_s: float) -> None:
+    """Write snapshots whose every number a reader can check: so many, or for so long."""
+    with small_blocks():
+        writer = made_runs.start(Path(path))
+        begun_s = time.monotonic()
+        for iteration in itertools.count():
+            if iteration >= iterations and time.monotonic() - begun_s >= until_s:
+                break
+            made_runs.write(writer, iteration)
+        writer.close("finished")
+
+
+def read_until_finished(path: str, seed: int) -> None:
+    """Follow a run to its end; whatever is wrong is an exception. Says how often it looked and read."""
+    rng = random.Random(seed)
+    wait_for(lambda: (Path(path) / "zarr.json").exists())
+    run = paramviz.open_run(path)
+    looks = reads = 0
+    while True:
+        before = run.iterations.tolist()
+        ended = run.status != "recording"
+        new = run.refresh().tolist()
+        iterations = run.iterations.tolist()
+        assert iterations == before + new == list(range(len(iterations)))
+        looks += 1
+        for iteration in {*new[-2:], *rng.sample(iterations, min(2, len(iterations)))}:
+            made_runs.assert_same_snapshot(run[iteration], iteration)
+            reads += 1
+        steps, losses = run.scalar_series("loss")
+        assert steps.tolist() == list(range(len(steps)))
+        assert losses.tolist() == [4.0 / (i + 1) for i in steps.tolist()]
+        if iterations and rng.random() < 0.05:
+            at = rng.choice(iterations)
+            assert run.timeline("h.0.fc.weight", "std")[at] == made_runs.snapshot(at).statistics[1, 1]
+        if rng.random() < 0.1:
+            run = paramviz.open_run(path)
+            assert set(iterations) <= set(run.iterations.tolist())
+        if ended:
+            break
+        # Machines with fewer processors than readers shall write, too.
+        time.sleep(0.002)
+    print(looks, reads, len(run.iterations), flush=True)

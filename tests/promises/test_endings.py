@@ -31,28 +31,22 @@ ENDINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def ended(programs, tmp_path_factory):
-    """A program for each ending, all at once: their ends are what takes time."""
-    folder = tmp_path_factory.mktemp("runs")
-    started = {how: programs.start("train_and_end", folder / how, how, finalize=True) for how in ENDINGS}
+def test_a_program_that_ends_in_any_way_leaves_a_good_run(programs, tmp_path):
+    """All of them at once, since their ends are what takes time."""
+    started = {how: programs.start("train_and_end", tmp_path / how, how, finalize=True) for how in ENDINGS}
     for how, program in started.items():
         if how.endswith(("SIGINT", "SIGTERM")):
             program.wait_for_lines(1)
             program.send(getattr(signal, how.split()[-1]))
-    return {how: (folder / how, program.wait()) for how, program in started.items()}
-
-
-@pytest.mark.parametrize("how", ENDINGS)
-def test_a_program_that_ends_in_any_way_leaves_a_good_run(ended, how):
-    path, exit_status = ended[how]
-    run = paramviz.open_run(path)
-    assert (exit_status, run.status, [event.kind for event in run.events]) == ENDINGS[how]
-    assert run.iterations.tolist() == list(range(5))
-    assert run.scalar_series("loss")[0].tolist() == list(range(5))
-    report = verify_run(path)
-    assert (report.problems, report.notes) == ((), ())
-    RunWriter.resume(path).close("finished")
+    found = {}
+    for how, program in started.items():
+        exit_status, run = program.wait(), paramviz.open_run(tmp_path / how)
+        found[how] = (exit_status, run.status, [event.kind for event in run.events])
+        assert run.iterations.tolist() == run.scalar_series("loss")[0].tolist() == list(range(5))
+        report = verify_run(tmp_path / how)
+        assert (report.problems, report.notes) == ((), ())
+        RunWriter.resume(tmp_path / how).close("finished")
+    assert found == ENDINGS
 
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["workers of an epoch", "persistent workers"])

@@ -41,9 +41,9 @@ def counted(path: Path) -> dict[int, Counter[str]]:
 
 
 def points(kind: str, first: int, last: int, for_ever: bool, torture: bool) -> list[tuple[int, int]]:
-    """(n, errno): which operation of a kind fails, and how. All of them under torture, else four."""
+    """(n, errno): which operation of a kind fails, and how. All of them under torture, else two."""
     rng = random.Random(f"{kind} {first} {for_ever}")
-    chosen = range(first, last) if torture else sorted(rng.sample(range(first, last), min(4, last - first)))
+    chosen = range(first, last) if torture else sorted(rng.sample(range(first, last), min(2, last - first)))
     return [(n, rng.choice(ERRORS)) for n in chosen]
 
 

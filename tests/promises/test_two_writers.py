@@ -19,7 +19,7 @@ def test_of_two_that_start_at_once_exactly_one_records(tmp_path, programs, tortu
     """New runs and resumed ones, and a new one against a resumed one; the loser is told why."""
     rng = random.Random(4)
     refused: set[str] = set()
-    for race in range(100 if torture else 8):
+    for race in range(100 if torture else 5):
         path, go, answered = tmp_path / f"run{race}", tmp_path / f"go{race}", tmp_path / f"answered{race}"
         modes = rng.choice([(False, False), (True, True), (False, True)])
         if modes == (True, True) and rng.random() < 0.5:
@@ -42,7 +42,7 @@ def test_of_two_that_start_at_once_exactly_one_records(tmp_path, programs, tortu
 def test_a_killed_writers_lock_is_no_lock(tmp_path, programs, torture):
     """Each is killed while it records; the next one continues at once, and a living one is respected."""
     path = tmp_path / "run"
-    for kill in range(100 if torture else 8):
+    for kill in range(100 if torture else 5):
         holder = programs.start("hold", path, 2 * kill)
         assert holder.wait_for_lines(1) == ["recording"]
         assert paramviz.open_run(path).status == "recording"
