@@ -76,13 +76,19 @@ def _frame(data: bytes, says: str = "") -> Attack:
 
 
 def _shard(data: bytes, says: str = "") -> Attack:
-    return Attack(lambda run: run.replace_array(GROUP, "values", data), VALUES, says)
+    """Another shard, with checksums of two inner chunks in the record, as the plan asks for."""
+
+    def build(run: Tampered) -> None:
+        run.replace_array(GROUP, "values", data)
+        run.reseal(GROUP, lambda r: r["files"]["values/c.0"].append([0, 0]))
+
+    return Attack(build, VALUES, says)
 
 
 def _holes(run: Tampered) -> None:
-    """A file of 4 GB without anything in it, and a record that says so."""
-    run.sparse(VALUES, 1 << 32)
-    run.reseal(GROUP, lambda r: r["files"].update({"values/c.0": [1 << 32, 1]}))
+    """A file of 256 MB without anything in it, and a record that says so."""
+    run.sparse(VALUES, 1 << 28)
+    run.reseal(GROUP, lambda r: r["files"].update({"values/c.0": [1 << 28, 1]}))
 
 
 def _far_chunks(run: Tampered) -> None:
@@ -99,7 +105,8 @@ def _far_chunks(run: Tampered) -> None:
         file.seek(length - 36 - len(chunk))
         file.write(chunk + index + crc32c(index).to_bytes(4, "little"))
         file.truncate(length)
-    run.reseal(GROUP, lambda r: r["files"].update({"values/c.0": [length, 1]}))
+    seal = [length, 1, [crc32c(chunk)] * 2]
+    run.reseal(GROUP, lambda r: r["files"].update({"values/c.0": seal}))
 
 
 def _pickled_v2(run: Tampered) -> None:
@@ -193,7 +200,7 @@ ATTACKS: dict[str, Attack] = {
     "a journal that is a folder": _folder(JOURNAL),
     "a second segment that is a pipe": _pipe(".paramviz/journal/000001.log"),
     "a chunk of 300 GB": Attack(lambda run: run.sparse(VALUES, 300 << 30), VALUES, "committed"),
-    "a chunk of 4 GB that is a hole": Attack(_holes, VALUES, "4,294,967,296 bytes for"),
+    "a chunk of 256 MB that is a hole": Attack(_holes, VALUES, "268,435,456 bytes for"),
     "a chunk with a hole in it": Attack(_far_chunks, VALUES, "gaps"),
     "a record of a snapshot of 200 MB": Attack(
         lambda run: run.sparse(f"{GROUP}/zarr.json", 200 << 20), f"{GROUP}/zarr.json", "16,777,216"
