@@ -329,6 +329,10 @@ class Run:
                 continue
             if self.source.size(f"{layout.iteration_key(iteration)}/{layout.GROUP_RECORD}") is not None:
                 found.append(iteration)
+        if found:
+            # A run that grows meanwhile has journaled them by now, and in their order.
+            self.refresh()
+            found = [iteration for iteration in found if iteration not in self._known]
         journaled = {iteration for iteration, _ in self._history.steps}
         for iteration in sorted(found):
             self._admit([iteration])

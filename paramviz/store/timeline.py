@@ -102,6 +102,8 @@ class BlockReader:
         record = read_group_record(run.source, key, run.damaged)
         try:
             files = read_files(record)
+            if record["block"] != number:
+                raise run.damaged(f"{key}/{layout.GROUP_RECORD}", "is the record of another block")
             n = len(self._iterations(key, record, "snapshots" if folder == layout.TIMELINE else "steps"))
             if folder == layout.SCALARS:
                 names = len(record["names"])

@@ -94,9 +94,9 @@ class _Verification:
             self._compare(f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata())
 
     def _check_written_once(self) -> None:
-        """Plans, bases and the vocabulary."""
+        """Plans, bases, blocks and the vocabulary."""
         run = self._run
-        self._check_group(layout.VOCABULARY, lambda: run.vocabulary)
+        self._check_group(layout.VOCABULARY, lambda: run.vocabulary, is_published=run.has_vocabulary)
         for number in range(run.n_bases):
             self._check_group(layout.basis_key(number), partial(run.basis, number))
         for name in sorted(run.source.list_folder(layout.PLANS)):
@@ -111,13 +111,13 @@ class _Verification:
             self._compare(f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata())
         for number in range(n_blocks):
             key = layout.block_key(folder, number)
-            if self._run.source.size(f"{key}/{layout.GROUP_RECORD}") is None:
-                self._problems.append(Problem(f"{key}/{layout.GROUP_RECORD}", "is missing"))
-            self._check_group(key, partial(self._run.blocks.check, folder, number))
+            self._check_group(key, partial(self._run.blocks.check, folder, number), is_published=True)
 
-    def _check_group(self, group: str, read: Callable[[], object]) -> None:
+    def _check_group(self, group: str, read: Callable[[], object], *, is_published: bool = False) -> None:
         if self._run.source.size(f"{group}/{layout.GROUP_RECORD}") is None:
-            # A group without its record was never published; if one is referred to, reading says so.
+            # A group without its record was never published, unless something else refers to it.
+            if is_published:
+                self._problems.append(Problem(f"{group}/{layout.GROUP_RECORD}", "is missing"))
             return
         try:
             record = read_group_record(self._run.source, group, self._run.damaged)
@@ -149,8 +149,15 @@ class _Verification:
         tail = reader.unread_tail
         if tail is not None and self._run.status != "recording":
             self._notes.append(f"{tail.key}: {_CUT_OFF}")
-        for name in self._run.source.list_folder(layout.JOURNAL):
+        names, read = self._run.source.list_folder(layout.JOURNAL), reader.n_segments
+        for name in names:
             self._count(f"{layout.JOURNAL}/{name}")
+        numbers = {int(name[:-4]) for name in names if name.endswith(".log") and name[:-4].isdecimal()}
+        # Segments have no gaps: behind one that is missing, the others are not read.
+        if read not in numbers and max(numbers, default=0) > read:
+            self._problems.append(Problem(layout.journal_segment(read), "is missing"))
+        if not names and not read:
+            self._notes.append(f"{layout.JOURNAL}: holds nothing; only the snapshots tell of the run")
 
     def _check_iteration(self, iteration: int) -> None:
         group = layout.iteration_key(iteration)

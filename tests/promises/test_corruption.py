@@ -127,6 +127,32 @@ def test_no_damage_is_silent_and_none_gives_a_wrong_number(pristine, tmp_path, t
     assert silent == []
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        layout.journal_segment(0),
+        f"{layout.VOCABULARY}/zarr.json",
+        f"{layout.basis_key(0)}/zarr.json",
+        f"{layout.block_key(layout.SCALARS, 0)}/zarr.json",
+        f"{layout.iteration_key(2)}/zarr.json",
+    ],
+)
+def test_a_record_that_is_gone_is_named(pristine, tmp_path, key):
+    """Also where nothing is left that would say by itself that it was there."""
+    path = tmp_path / "run"
+    shutil.copytree(pristine, path)
+    (path / key).unlink()
+    assert [problem.key for problem in verify_run(path).problems] == [key]
+
+
+def test_a_run_without_any_journal_is_noted(pristine, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(pristine, path)
+    shutil.rmtree(path / ".paramviz")
+    report = verify_run(path)
+    assert (report.problems, len(report.notes)) == ((), 1)
+
+
 def test_a_journal_that_lost_the_end_of_an_earlier_session_is_damaged(pristine, tmp_path):
     """Cut between two records, where no checksum is hurt: the next segment knows how long it was."""
     path = tmp_path / "run"
