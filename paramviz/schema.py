@@ -189,7 +189,9 @@ class Plan:
     """An immutable, numbered agreement on what each snapshot holds.
 
     `positions`: (N,) int64 flat indices into each tensor, for the concatenated
-    float16 samples; `vector_positions`: (V,) for the float32 ones.
+    float16 samples; `vector_positions`: (V,) for the float32 ones. The last
+    `frozen_values` and `frozen_vectors` of them are samples of tensors that do not
+    change under this plan: the plan holds them, and no snapshot repeats them.
     """
 
     number: int
@@ -197,6 +199,22 @@ class Plan:
     positions: npt.NDArray[np.int64]
     vector_positions: npt.NDArray[np.int64]
     embedding: EmbeddingPlan | None = None
+    frozen_values: int = 0
+    frozen_vectors: int = 0
+
+    def moving(self, array: str) -> int:
+        """How many samples of "values" or "vectors" are in each snapshot; the plan holds the others."""
+        if array == "values":
+            return len(self.positions) - self.frozen_values
+        return len(self.vector_positions) - self.frozen_vectors
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenSamples:
+    """Samples that a plan holds, since they do not change: values (F,) float16, vectors (G,) float32."""
+
+    values: npt.NDArray[np.float16]
+    vectors: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +242,7 @@ class GradientStates:
 class Snapshot:
     """What the recorder hands to the store for one iteration. The store keeps no reference.
 
-    values: (N,) float16; vectors: (V,) float32; statistics: (tensors, S) float32;
+    values: (N - F,) float16; vectors: (V - G,) float32, see `Plan`; statistics: (tensors, S) float32;
     histograms: (tensors, 64) uint32; gradient_statistics: (tensors, G) float32,
     NaN rows where there was no gradient. embedding_rows: (K, width) float16;
     embedding_scores: (K, 8) float16 in basis number `basis`. Each may be None:

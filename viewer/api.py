@@ -36,6 +36,7 @@ def make_api(catalogue: Catalogue, tail: Tail) -> Blueprint:
         ("", _run),
         ("/plans/<number>", _plan),
         ("/plans/<number>/positions", _positions),
+        ("/plans/<number>/frozen", _frozen),
         ("/frames/<iteration>", _frame),
         ("/frames", _frames),
         ("/scalars", _scalars),
@@ -126,6 +127,8 @@ def _plan(opened: OpenedRun, number: str) -> Response:
         "number": plan.number,
         "values": len(plan.positions),
         "vectors": len(plan.vector_positions),
+        "frozen_values": plan.frozen_values,
+        "frozen_vectors": plan.frozen_vectors,
         "tensors": [
             {
                 "index": t.index,
@@ -156,6 +159,12 @@ def _positions(opened: OpenedRun, number: str) -> Response:
         "values": frames.raw(plan.positions, "<i8"),
         "vectors": frames.raw(plan.vector_positions, "<i8"),
     }
+    return _packed(content, cache=LASTING)
+
+
+def _frozen(opened: OpenedRun, number: str) -> Response:
+    held = opened.run.frozen(_plan_number(opened, number))
+    content = {"values": frames.raw(held.values, "<f2"), "vectors": frames.raw(held.vectors, "<f4")}
     return _packed(content, cache=LASTING)
 
 

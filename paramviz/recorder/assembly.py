@@ -12,9 +12,17 @@ import numpy.typing as npt
 from paramviz.recorder.embedding import FrozenBasis, PrincipalAxes
 from paramviz.recorder.frames import Frame
 from paramviz.recorder.model_plan import ModelPlan
+from paramviz.recorder.plan_registry import PlanRegistry, stored_plans
 from paramviz.recorder.scalars import read_scalars
 from paramviz.recorder.updates import SampleHistory
-from paramviz.schema import GRADIENT_KEYS, Event, GradientState, GradientStates, Plan, Snapshot, TensorInfo
+from paramviz.schema import (
+    GRADIENT_KEYS,
+    Event,
+    GradientState,
+    GradientStates,
+    Snapshot,
+    TensorInfo,
+)
 from paramviz.store import Run, RunWriter
 
 _L2_NORM, _N_NAN, _N_INF = (GRADIENT_KEYS.index(key) for key in ("l2_norm", "n_nan", "n_inf"))
@@ -27,38 +35,28 @@ class Assembler:
     """Turns frames into snapshots and publishes them. Used by the writer thread only.
 
     `earlier` is the run as an earlier session left it: its first snapshot stays the start.
+    The names of frozen tensors that change all the same are added to `moving`.
     """
 
-    def __init__(self, writer: RunWriter, earlier: Run | None = None) -> None:
+    def __init__(self, writer: RunWriter, earlier: Run | None, moving: set[str]) -> None:
         self._writer = writer
         self._earlier = earlier
-        self._numbers: dict[int, int] = {}
-        self._keep: list[tuple[TensorInfo, ...]] = []
+        self._plans = PlanRegistry(writer, () if earlier is None else stored_plans(earlier), moving)
         self._history = SampleHistory()
         self._basis = FrozenBasis()
         self._rows_of: tuple[TensorInfo, ...] | None = None
 
-    def register(self, plan: ModelPlan) -> int:
-        """The plan's number in the store, where it is written when it is new. OSError if that fails."""
-        key = id(plan.tensors)
-        if key not in self._numbers:
-            earlier = () if self._earlier is None else self._earlier.plans
-            stored = next((past for past in earlier if _is_same(past, plan)), None) or self._writer.add_plan(
-                plan.tensors, plan.positions, plan.vector_positions, plan.embedding
-            )
-            self._numbers[key] = stored.number
-            # Keeps the id from being given to another plan's catalogue.
-            self._keep.append(plan.tensors)
-        return self._numbers[key]
+    def register(self, plan: ModelPlan, samples: npt.NDArray[np.float32]) -> int:
+        """See `PlanRegistry.number`."""
+        return self._plans.number(plan, samples)
 
     def publish(self, frame: Frame) -> dict[str, float]:
         """Commit a frame; returns the scalars that follow from it. OSError if the store cannot be written."""
         frame.transfers.finish()
-        number = self.register(frame.plan)
+        number = self.register(frame.plan, frame.samples)
         self._recall_start(frame.plan)
         moves = self._history.compare(frame.plan, frame.samples)
         scalars = read_scalars(frame.scalars)
-        n_values = frame.plan.n_values
         snapshot = Snapshot(
             iteration=frame.iteration,
             plan=number,
@@ -67,8 +65,8 @@ class Assembler:
             scalars=scalars,
             events=frame.events,
             gradient_states=GradientStates(),
-            values=_narrow(frame.samples[:n_values], np.float16),
-            vectors=frame.samples[n_values:],
+            values=_narrow(frame.samples[frame.plan.moving_values], np.float16),
+            vectors=frame.samples[frame.plan.moving_vectors],
             statistics=_narrow(np.concatenate([frame.statistics, moves], axis=1), np.float32),
             histograms=frame.histograms,
         )
@@ -87,7 +85,9 @@ class Assembler:
             first = earlier[int(earlier.iterations[0])]
             values, vectors = first.array("values"), first.array("vectors")
             if values is not None and vectors is not None:
-                samples = np.concatenate([values.astype(np.float32), vectors.astype(np.float32)])
+                frozen = earlier.frozen(first.plan.number)
+                parts = (values, frozen.values, vectors, frozen.vectors)
+                samples = np.concatenate([part.astype(np.float32) for part in parts])
                 self._history.start_from(first.plan, samples, plan)
 
     def _add_embedding(self, snapshot: Snapshot, frame: Frame) -> None:
@@ -109,22 +109,6 @@ class Assembler:
 
     def _store_basis(self, iteration: int, axes: PrincipalAxes) -> int:
         return self._writer.add_basis(iteration, axes.components, axes.mean, axes.explained)
-
-
-def _is_same(stored: Plan, plan: ModelPlan) -> bool:
-    """Whether a plan of an earlier session says the same."""
-    ours, theirs = plan.embedding, stored.embedding
-    if stored.tensors != plan.tensors or (ours is None) != (theirs is None):
-        return False
-    if ours is not None and theirs is not None:
-        plain = (ours.tensor, ours.width, ours.vocabulary_size, ours.every_snapshot)
-        if plain != (theirs.tensor, theirs.width, theirs.vocabulary_size, theirs.every_snapshot):
-            return False
-        if not np.array_equal(ours.tokens, theirs.tokens):
-            return False
-    return np.array_equal(stored.positions, plan.positions) and np.array_equal(
-        stored.vector_positions, plan.vector_positions
-    )
 
 
 def _add_gradients(snapshot: Snapshot, frame: Frame) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,13 +27,17 @@ STALE = 0.8
 Rows = npt.NDArray[np.float32]
 
 
-def plan_embedding(tensors: Sequence[TensorInfo]) -> EmbeddingPlan | None:
-    """The plan for the model's first token embedding; None if it has none that is recorded."""
+def plan_embedding(tensors: Sequence[TensorInfo], still: Collection[int] = ()) -> EmbeddingPlan | None:
+    """The plan for the model's first token embedding; None if it has none that is recorded.
+
+    still: indices of tensors that do not change, whose rows need not be in every snapshot.
+    """
     for tensor in tensors:
         if tensor.role == "token_embedding" and tensor.samples and len(tensor.shape) == 2:
             vocabulary_size, width = tensor.shape
             tokens = choose_tokens(vocabulary_size, width)
-            every_snapshot = 2 * len(tokens) * width <= EVERY_SNAPSHOT_BYTES
+            is_small = 2 * len(tokens) * width <= EVERY_SNAPSHOT_BYTES
+            every_snapshot = is_small and tensor.index not in still
             return EmbeddingPlan(tensor.name, width, vocabulary_size, tokens, every_snapshot)
     return None
 

@@ -10,7 +10,7 @@ import torch
 
 from paramviz.recorder.device_statistics import accumulation_dtype, histogram_on_device, measure_on_device
 from paramviz.recorder.frames import Frame
-from paramviz.recorder.model_plan import Indices, Source
+from paramviz.recorder.model_plan import Indices, ModelPlan, Source
 from paramviz.recorder.transfers import Transfers
 from paramviz.statistics import measure
 
@@ -33,6 +33,24 @@ def gather(frame: Frame) -> None:
         if table is not None and frame.embedding_rows is not None:
             _take_rows(table, frame.plan.tokens, frame.embedding_rows, frame.transfers)
     frame.transfers.start()
+
+
+def gather_frozen(plan: ModelPlan) -> npt.NDArray[np.float32]:
+    """(N + V,) float32 with the samples of the tensors that do not change, and zeros for all others.
+
+    Waits for the devices: a plan is made before training goes on.
+    """
+    samples, transfers = np.zeros(plan.n_samples, np.float32), Transfers()
+    with torch.no_grad():
+        for source in plan.frozen_sources:
+            destination = samples[source.begin : source.end]
+            if is_on_host(source.tensor):
+                _take_samples(host_view(source.tensor), source.positions, destination)
+            else:
+                transfers.add(_device_samples(source, _wide(source.tensor.detach())), destination)
+    transfers.start()
+    transfers.finish()
+    return samples
 
 
 def measure_gradient(
@@ -109,14 +127,22 @@ def _gather_from_device(
     statistics: npt.NDArray[np.float64],
     histogram: npt.NDArray[np.uint32],
 ) -> None:
-    tensor = source.tensor.detach()
-    if tensor.dtype not in _NUMPY_FLOATS:
-        # Integers and bool too: torch lacks kernels for some of them on some devices.
-        wide = torch.float32 if tensor.is_floating_point() else accumulation_dtype(tensor.device)
-        tensor = tensor.to(wide)
+    tensor = _wide(source.tensor.detach())
+    transfers.add(_device_samples(source, tensor), samples)
+    transfers.add(measure_on_device(tensor), statistics)
+    transfers.add(histogram_on_device(tensor), histogram)
+
+
+def _wide(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.dtype in _NUMPY_FLOATS:
+        return tensor
+    # Integers and bool too: torch lacks kernels for some of them on some devices.
+    return tensor.to(torch.float32 if tensor.is_floating_point() else accumulation_dtype(tensor.device))
+
+
+def _device_samples(source: Source, tensor: torch.Tensor) -> torch.Tensor:
+    """(samples,) float32 of `tensor`, which is that of the source, made wide."""
     flat = tensor.reshape(-1)
     if source.positions is not None:
         flat = flat[source.positions.on(flat.device)]
-    transfers.add(flat.to(torch.float32), samples)
-    transfers.add(measure_on_device(tensor), statistics)
-    transfers.add(histogram_on_device(tensor), histogram)
+    return flat.to(torch.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -75,8 +75,9 @@ class ModelPlan:
 
     All samples of a snapshot are one (N + V,) array: the N that become float16,
     then the V that stay float32. `positions` (N,) and `vector_positions` (V,) are
-    their flat indices. `tokens` are the rows that `embedding` names. `index_of` maps
-    id(parameter) to its row in the tables.
+    their flat indices. Of each, the last ones, `frozen_values` and `frozen_vectors`
+    of them, belong to tensors that do not change. `tokens` are the rows that
+    `embedding` names. `index_of` maps id(parameter) to its row in the tables.
     """
 
     tensors: tuple[TensorInfo, ...]
@@ -86,6 +87,8 @@ class ModelPlan:
     tokens: Indices
     sources: tuple[Source, ...]
     index_of: Mapping[int, int]
+    frozen_values: int = 0
+    frozen_vectors: int = 0
 
     @property
     def n_values(self) -> int:
@@ -102,6 +105,22 @@ class ModelPlan:
             return None
         return next(s.tensor for s in self.sources if self.tensors[s.index].name == self.embedding.tensor)
 
+    @property
+    def moving_values(self) -> slice:
+        """Where the samples lie that each snapshot stores as float16; (N - F,) of them."""
+        return slice(0, self.n_values - self.frozen_values)
+
+    @property
+    def moving_vectors(self) -> slice:
+        """Where the samples lie that each snapshot stores as float32; (V - G,) of them."""
+        return slice(self.n_values, self.n_samples - self.frozen_vectors)
+
+    @property
+    def frozen_sources(self) -> tuple[Source, ...]:
+        """The tensors whose samples the plan holds, since they do not change."""
+        ends = (self.moving_values.stop, self.moving_vectors.stop)
+        return tuple(s for s in self.sources if s.begin >= ends[1] or ends[0] <= s.begin < self.n_values)
+
     def span_of(self, tensor: TensorInfo) -> slice:
         """Where the samples of `tensor` lie in the one array of all samples."""
         begin = tensor.offset + (self.n_values if tensor.array == "vectors" else 0)
@@ -113,12 +132,15 @@ class ModelPlan:
         return replace(self, sources=sources, index_of=_index_of(self.tensors, entries))
 
 
-def build_plan(model: nn.Module, entries: Sequence[Entry], selection: Selection) -> ModelPlan:
+def build_plan(
+    model: nn.Module, entries: Sequence[Entry], selection: Selection, moving: Collection[str] = ()
+) -> ModelPlan:
     """The plan for the model as it is now; `entries` is its `walk`.
 
-    Raises UsageError if the budgets cannot be met.
+    moving: names of tensors that are known to change, frozen or not. Raises
+    UsageError if the budgets cannot be met.
     """
-    names = _names(entries)
+    names = names_of(entries)
     placements = place(_facts(model, entries, names))
     tensors = _catalogue(entries, names, placements, selection)
     budgets = _budgets(tensors, selection.budgets)
@@ -137,8 +159,9 @@ def build_plan(model: nn.Module, entries: Sequence[Entry], selection: Selection)
         for index, budget in budgets.items()
         if budget > 0
     }
-    laid_out, positions, vector_positions = _lay_out(tensors, grids)
-    embedding = plan_embedding(laid_out)
+    still = frozenset(t.index for t in tensors if t.frozen and t.name not in moving)
+    laid_out, positions, vector_positions = _lay_out(tensors, grids, still)
+    embedding = plan_embedding(laid_out, still)
     plan = ModelPlan(
         tensors=laid_out,
         positions=positions,
@@ -147,12 +170,14 @@ def build_plan(model: nn.Module, entries: Sequence[Entry], selection: Selection)
         tokens=Indices(np.zeros(0, np.int64) if embedding is None else embedding.tokens.astype(np.int64)),
         sources=(),
         index_of=_index_of(laid_out, entries),
+        frozen_values=sum(t.samples for t in laid_out if t.index in still and t.array == "values"),
+        frozen_vectors=sum(t.samples for t in laid_out if t.index in still and t.array == "vectors"),
     )
     return replace(plan, sources=_sources(plan, grids, entries))
 
 
-def _names(entries: Sequence[Entry]) -> list[str]:
-    """Names without what wrappers put into them, unless that would make two of them equal."""
+def names_of(entries: Sequence[Entry]) -> list[str]:
+    """Names as the catalogue has them: without what wrappers put in, unless that would make two equal."""
     canonical = [canonical_name(entry.name) for entry in entries]
     count = Counter(canonical)
     return [c if count[c] == 1 else entry.name for c, entry in zip(canonical, entries, strict=True)]
@@ -229,13 +254,16 @@ def _array_of(tensor: TensorInfo) -> str:
 
 
 def _lay_out(
-    tensors: Sequence[TensorInfo], grids: Mapping[int, SampleGrid]
+    tensors: Sequence[TensorInfo], grids: Mapping[int, SampleGrid], still: Collection[int]
 ) -> tuple[tuple[TensorInfo, ...], Positions, Positions]:
-    """Gives each tensor its place in `values` or `vectors`; their positions, (N,) and (V,), beside it."""
+    """Gives each tensor its place in `values` or `vectors`; their positions, (N,) and (V,), beside it.
+
+    still: indices of the tensors that do not change, which come last.
+    """
     positions: dict[str, list[Positions]] = {"values": [], "vectors": []}
     used = {"values": 0, "vectors": 0}
     laid_out = list(tensors)
-    for index, grid in grids.items():
+    for index, grid in sorted(grids.items(), key=lambda item: item[0] in still):
         array = _array_of(tensors[index])
         laid_out[index] = replace(
             tensors[index],

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from torch import nn
 
-from paramviz.recorder.model_plan import ModelPlan, Selection, build_plan
+from paramviz.recorder.model_plan import ModelPlan, Selection, build_plan, names_of
 from paramviz.recorder.parameters import Entry, Signature, signature, walk
+
+Known = tuple[Signature, frozenset[str]]
+"""A state of the model, and the tensors that are known to change."""
 
 
 class PlanKeeper:
-    """Looks at the model before each snapshot. What it has seen before gets the plan that it had."""
+    """Looks at the model before each snapshot. What it has seen before gets the plan that it had.
+
+    `moving` are the names of tensors that were trained at any time, or were seen to
+    change although they are frozen: the samples of all others are in the plan, and no
+    snapshot repeats them. The writer thread adds what it sees.
+    """
 
     def __init__(self, model: nn.Module, selection: Selection) -> None:
         self._model = model
         self._selection = selection
-        self._plans: dict[Signature, ModelPlan] = {}
+        self._plans: dict[Known, ModelPlan] = {}
         self._seen: Signature | None = None
+        self._n_moving = 0
+        self.moving: set[str] = set()
         self.plan = self.look()
 
     def look(self) -> ModelPlan:
@@ -25,12 +35,18 @@ class PlanKeeper:
         """
         entries = walk(self._model)
         seen = signature(entries)
-        if seen == self._seen and _is_bound(self.plan, entries):
+        if seen == self._seen and len(self.moving) == self._n_moving and _is_bound(self.plan, entries):
             return self.plan
-        known = self._plans.get(seen)
-        plan = build_plan(self._model, entries, self._selection) if known is None else known.bound_to(entries)
-        self._plans[seen] = plan
-        self._seen, self.plan = seen, plan
+        names = names_of(entries)
+        self.moving.update(n for n, entry in zip(names, entries, strict=True) if entry.tensor.requires_grad)
+        moving = frozenset(self.moving)
+        known = self._plans.get((seen, moving))
+        if known is None:
+            plan = build_plan(self._model, entries, self._selection, moving)
+        else:
+            plan = known.bound_to(entries)
+        self._plans[seen, moving] = plan
+        self._seen, self._n_moving, self.plan = seen, len(moving), plan
         return plan
 
 

@@ -21,7 +21,7 @@ from paramviz.recorder.description import describe_run
 from paramviz.recorder.ending import abandon, is_clean_exit, uncaught
 from paramviz.recorder.failsafe import Complaints, describe
 from paramviz.recorder.frames import Frame, FramePool
-from paramviz.recorder.gather import gather
+from paramviz.recorder.gather import gather, gather_frozen
 from paramviz.recorder.gradients import GradientReader
 from paramviz.recorder.model_plan import Selection
 from paramviz.recorder.plan_keeper import PlanKeeper
@@ -114,9 +114,9 @@ class Recorder:
         last = -1 if writer.last_iteration is None else writer.last_iteration
         self._timetable = Timetable(is_due, last, _last_step(earlier), self._complaints)
         self._pool = FramePool(_WAITING_BYTES)
-        assembler = Assembler(writer, earlier)
+        assembler = Assembler(writer, earlier, self._plans.moving)
         try:
-            assembler.register(self._plans.plan)
+            assembler.register(self._plans.plan, gather_frozen(self._plans.plan))
             self._gradients = GradientReader(
                 optimizers, self._plans.plan, _foresight(self._timetable, self._pool), self._complaints
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,15 @@ from paramviz.schema import EmbeddingBasis, Plan
 from paramviz.store import layout, limits
 from paramviz.store.checked import whole
 from paramviz.store.codec import CorruptBytesError
-from paramviz.store.records import Record, open_record, read_embedding, read_files, read_tensors
+from paramviz.store.records import (
+    FileSeal,
+    Record,
+    open_record,
+    read_embedding,
+    read_files,
+    read_frozen_counts,
+    read_tensors,
+)
 from paramviz.store.source import Source
 
 Array = npt.NDArray[Any]
@@ -23,8 +31,16 @@ Damaged = Callable[[str, str], DamagedRunError]
 """(key, reason) → the error to raise."""
 
 
-def read_plan(source: Source, number: int, damaged: Damaged) -> Plan:
-    """Plan `number` with its positions; raises what `damaged` makes of anything wrong."""
+class StoredPlan(NamedTuple):
+    """A plan, and the files that its record vouches for."""
+
+    plan: Plan
+    files: dict[str, FileSeal]
+
+
+def read_plan(source: Source, number: int, damaged: Damaged) -> StoredPlan:
+    """Plan `number` with its positions, but not the samples in it; raises what `damaged` makes of anything
+    wrong."""
     key = layout.plan_key(number)
     record = read_group_record(source, key, damaged)
     try:
@@ -34,9 +50,11 @@ def read_plan(source: Source, number: int, damaged: Damaged) -> Plan:
         vector_positions = _array(source, key, "vector_positions", (record["vectors"],), "<i8", record)
         rows = _array(source, key, "embedding_tokens", (tokens,), "<i4", record)
         embedding = read_embedding(record, tensors, rows)
+        frozen, files = read_frozen_counts(record), read_files(record)
     except (CorruptBytesError, OSError, KeyError, TypeError, ValueError) as error:
         raise damaged(key, f"cannot be read ({error})") from error
-    return Plan(number, tensors, positions, vector_positions, embedding)
+    plan = Plan(number, tensors, positions, vector_positions, embedding, frozen["values"], frozen["vectors"])
+    return StoredPlan(plan, files)
 
 
 def read_basis(source: Source, number: int, damaged: Damaged) -> EmbeddingBasis:

@@ -34,8 +34,11 @@ STAGING = f"{PRIVATE}/tmp"
 INNER_CHUNK = 16_384
 """Elements per inner chunk of a sharded array: one small read serves one tensor."""
 
-SHARDED = frozenset({"values", "vectors"})
-"""Arrays of a snapshot from which single tensors are read, so each is one shard of inner chunks."""
+FROZEN_ARRAYS: dict[str, str] = {"values": "frozen_values", "vectors": "frozen_vectors"}
+"""Where in a plan those samples lie that no snapshot repeats, by the array that has the others."""
+
+SHARDED = frozenset({"values", "vectors", *FROZEN_ARRAYS.values()})
+"""Arrays from which single tensors are read, so each is one shard of inner chunks."""
 
 SNAPSHOT_ARRAYS: dict[str, str] = {
     "values": "<f2",

@@ -21,6 +21,7 @@ from paramviz.schema import (
     Description,
     EmbeddingBasis,
     Event,
+    FrozenSamples,
     Plan,
     RunStatus,
     TensorInfo,
@@ -29,9 +30,10 @@ from paramviz.store import layout, limits
 from paramviz.store.cache import ArrayCache
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.encoded import DamagedArrayError
-from paramviz.store.groups import read_basis, read_plan, read_record_bytes, read_vocabulary
+from paramviz.store.groups import read_basis, read_record_bytes, read_vocabulary
 from paramviz.store.history import SILENCE_S, History
 from paramviz.store.journal import JournalReader
+from paramviz.store.plan_reader import PlanReader
 from paramviz.store.records import CommitRecord, read_commit
 from paramviz.store.root import read_root
 from paramviz.store.snapshot import StoredSnapshot
@@ -64,7 +66,7 @@ class Run:
         self._lock = threading.RLock()
         self._journal = JournalReader(source)
         self._history = History()
-        self._plans: list[Plan] = []
+        self._plans = PlanReader(source, self.damaged, self._keep)
         self._bases: dict[int, EmbeddingBasis] = {}
         self._kept_bytes = 0
         self._vocabulary: tuple[str, ...] | None = None
@@ -132,15 +134,11 @@ class Run:
 
     @property
     def plans(self) -> tuple[Plan, ...]:
-        with self._lock:
-            return tuple(self.plan_numbered(number) for number in range(self.n_plans))
+        return tuple(self.plan_numbered(number) for number in range(self.n_plans))
 
     @property
     def n_plans(self) -> int:
-        with self._lock:
-            while self.source.size(f"{layout.plan_key(len(self._plans))}/{layout.GROUP_RECORD}") is not None:
-                self._read_next_plan()
-            return len(self._plans)
+        return self._plans.count
 
     @property
     def plan(self) -> Plan:
@@ -159,10 +157,15 @@ class Run:
         return self.plan.tensors
 
     def plan_numbered(self, number: int) -> Plan:
-        with self._lock:
-            while len(self._plans) <= number:
-                self._read_next_plan()
-            return self._plans[number]
+        return self._plans.numbered(number)
+
+    def frozen(self, plan: int) -> FrozenSamples:
+        """Samples of the tensors that do not change under a plan, which no snapshot repeats."""
+        return self._plans.frozen(plan)
+
+    def frozen_samples(self, plan: int, tensor: TensorInfo) -> Array | None:
+        """(samples,) of one tensor that does not change under a plan; None if it may."""
+        return self._plans.frozen_samples(plan, tensor)
 
     def tensor(self, name: str, plan: int | None = None) -> TensorInfo:
         """The tensor that answers for `name`: itself, or the owner that it is tied to."""
@@ -292,14 +295,6 @@ class Run:
             path=self.path,
             key=key,
         )
-
-    def _read_next_plan(self) -> None:
-        number = len(self._plans)
-        if number >= limits.PLANS:
-            raise self.damaged(layout.plan_key(number), f"is one more than the {limits.PLANS} that are read")
-        plan = read_plan(self.source, number, self.damaged)
-        self._keep(layout.plan_key(number), plan.positions, plan.vector_positions)
-        self._plans.append(plan)
 
     def _keep(self, key: str, *arrays: Array) -> None:
         """Count what stays in memory as long as the run is open."""

@@ -19,7 +19,14 @@ from paramviz.schema import EmbeddingPlan, Event, GradientStates, Plan, Snapshot
 from paramviz.store import limits
 from paramviz.store.checked import flag, moment, shown, text, whole
 from paramviz.store.codec import CorruptBytesError
-from paramviz.store.layout import NAMESPACE, SNAPSHOT_ARRAYS, decode_number, encode_number, seal
+from paramviz.store.layout import (
+    FROZEN_ARRAYS,
+    NAMESPACE,
+    SNAPSHOT_ARRAYS,
+    decode_number,
+    encode_number,
+    seal,
+)
 
 Record = dict[str, Any]
 
@@ -162,6 +169,8 @@ def plan_record(plan: Plan) -> Record:
         "tensors": tensors,
         "values": len(plan.positions),
         "vectors": len(plan.vector_positions),
+        "frozen_values": plan.frozen_values,
+        "frozen_vectors": plan.frozen_vectors,
         "embedding": None
         if embedding is None
         else {
@@ -176,9 +185,11 @@ def plan_record(plan: Plan) -> Record:
 
 def read_tensors(record: Record) -> tuple[TensorInfo, ...]:
     """The catalogue of a plan record, checked to be consistent with its arrays."""
-    lengths = {key: whole(record.get(key), key) for key in ("values", "vectors")}
+    lengths = {key: whole(record.get(key), key) for key in FROZEN_ARRAYS}
+    frozen = read_frozen_counts(record)
+    moving = {key: lengths[key] - frozen[key] for key in lengths}
     try:
-        tensors = tuple(_read_tensor(index, t, lengths) for index, t in enumerate(record["tensors"]))
+        tensors = tuple(_read_tensor(index, t, lengths, moving) for index, t in enumerate(record["tensors"]))
     except (KeyError, TypeError) as error:
         raise CorruptBytesError("holds a catalogue that makes no sense") from error
     by_name = {t.name: t for t in tensors}
@@ -192,7 +203,15 @@ def read_tensors(record: Record) -> tuple[TensorInfo, ...]:
     return tensors
 
 
-def _read_tensor(index: int, t: Record, lengths: Mapping[str, int]) -> TensorInfo:
+def read_frozen_counts(record: Record) -> dict[str, int]:
+    """How many of a plan's "values" and "vectors" it holds itself; a run of format 0.1 has none."""
+    return {
+        key: whole(record.get(array, 0), array, most=whole(record.get(key), key))
+        for key, array in FROZEN_ARRAYS.items()
+    }
+
+
+def _read_tensor(index: int, t: Record, lengths: Mapping[str, int], moving: Mapping[str, int]) -> TensorInfo:
     name = text(t["name"], "the name of a tensor")
     shape, grid = t["shape"], t["grid"]
     if not isinstance(shape, list) or len(shape) > limits.DIMENSIONS:
@@ -223,6 +242,8 @@ def _read_tensor(index: int, t: Record, lengths: Mapping[str, int]) -> TensorInf
         )
     if tensor.offset + tensor.samples > lengths[tensor.array] or tensor.samples > tensor.size:
         raise CorruptBytesError(f"has samples of {shown(name)} outside of their array")
+    if tensor.offset < moving[tensor.array] < tensor.offset + tensor.samples:
+        raise CorruptBytesError(f"has samples of {shown(name)} half in the plan, half in the snapshots")
     return tensor
 
 

@@ -70,6 +70,9 @@ class StoredSnapshot:
     def values(self, name: str) -> npt.NDArray[np.float16] | npt.NDArray[np.float32]:
         """Samples of a tensor, (samples,): float16, or float32 for vectors and small tensors."""
         tensor = self._recorded(name)
+        frozen = self._run.frozen_samples(self.record.plan, tensor)
+        if frozen is not None:
+            return frozen
         if tensor.samples == 0 or tensor.array not in self.record.arrays:
             return self.table(tensor.array)[:0]
         try:
@@ -106,9 +109,9 @@ class StoredSnapshot:
     def array(self, key: str) -> Array | None:
         """A whole array of the snapshot as it lies in the store, None if it was not recorded.
 
-        Shapes: values (N,), vectors (V,), statistics and gradient_statistics
-        (tensors, keys), histograms (tensors, 64), embedding_rows (K, width),
-        embedding_scores (K, 8).
+        Shapes: values (N - F,), vectors (V - G,) without what the plan holds
+        (`Run.frozen`), statistics and gradient_statistics (tensors, keys),
+        histograms (tensors, 64), embedding_rows (K, width), embedding_scores (K, 8).
         """
         if key not in layout.SNAPSHOT_ARRAYS:
             raise KeyError(key)
@@ -148,10 +151,8 @@ class StoredSnapshot:
     def _shape(self, key: str) -> tuple[int, ...]:
         plan, run = self.plan, self._run
         match key:
-            case "values":
-                return (len(plan.positions),)
-            case "vectors":
-                return (len(plan.vector_positions),)
+            case "values" | "vectors":
+                return (plan.moving(key),)
             case "statistics":
                 return len(plan.tensors), len(run.statistic_keys)
             case "gradient_statistics":

@@ -101,7 +101,7 @@ class _Verification:
             self._check_group(layout.basis_key(number), partial(run.basis, number))
         for name in sorted(run.source.list_folder(layout.PLANS)):
             if name.isascii() and name.isdigit():
-                self._check_group(f"{layout.PLANS}/{name}", partial(run.plan_numbered, int(name)))
+                self._check_group(f"{layout.PLANS}/{name}", partial(run.frozen, int(name)))
         for folder in layout.BLOCK_FOLDERS:
             self._check_blocks(folder)
 

@@ -27,6 +27,7 @@ from paramviz.schema import (
     Description,
     EmbeddingPlan,
     Event,
+    FrozenSamples,
     Plan,
     Snapshot,
     TensorInfo,
@@ -152,12 +153,23 @@ class RunWriter:
         positions: npt.NDArray[np.int64],
         vector_positions: npt.NDArray[np.int64],
         embedding: EmbeddingPlan | None = None,
+        frozen: FrozenSamples | None = None,
     ) -> Plan:
         """Fix what the following snapshots hold. positions: (N,), vector_positions: (V,).
 
+        frozen: the samples at the last F and G of these positions, which no snapshot repeats.
         UsageError for a catalogue that is more than a reader takes (`limits`).
         """
-        plan = Plan(len(self._plans), tuple(tensors), positions, vector_positions, embedding)
+        frozen = frozen or FrozenSamples(np.empty(0, np.float16), np.empty(0, np.float32))
+        plan = Plan(
+            len(self._plans),
+            tuple(tensors),
+            positions,
+            vector_positions,
+            embedding,
+            len(frozen.values),
+            len(frozen.vectors),
+        )
         key, record = layout.plan_key(plan.number), plan_record(plan)
         try:
             read_tensors(open_record(layout.group_metadata(record)))
@@ -166,7 +178,12 @@ class RunWriter:
                 f"{self.path}: a catalogue of these {len(tensors):,} tensors could not be read again: it "
                 f"{error}. Leave some of them out by their names."
             ) from error
-        arrays: dict[str, Array] = {"positions": positions, "vector_positions": vector_positions}
+        arrays: dict[str, Array] = {
+            "positions": positions,
+            "vector_positions": vector_positions,
+            layout.FROZEN_ARRAYS["values"]: frozen.values,
+            layout.FROZEN_ARRAYS["vectors"]: frozen.vectors,
+        }
         if embedding is not None:
             arrays["embedding_tokens"] = embedding.tokens
         self._publish_group(key, laid_out(arrays), record)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from paramviz.store import open_run
-from tests.store import made_runs
+from tests.store import frozen_runs, made_runs
 
 
 def reject_bare_numbers(name):
@@ -101,6 +101,26 @@ def test_positions_are_little_endian_integers(client, run_url, finished_path):
     plan = open_run(finished_path).plan
     np.testing.assert_array_equal(np.frombuffer(positions["values"], "<i8"), plan.positions)
     np.testing.assert_array_equal(np.frombuffer(positions["vectors"], "<i8"), plan.vector_positions)
+
+
+def test_samples_that_do_not_change_are_sent_with_their_plan_and_in_no_frame(make_client, tmp_path):
+    client = make_client(frozen_runs.make_run(tmp_path / "run"))
+    url = "/api/runs/" + open_run(tmp_path / "run").run_id
+    plan = strict_json(client.get(url + "/plans/0"))
+    assert (plan["values"], plan["frozen_values"], plan["frozen_vectors"]) == (20_020, 20_000, 7)
+    answer = client.get(url + "/plans/0/frozen")
+    assert unpacked(answer) == {
+        "values": frozen_runs.FROZEN.values.tobytes(),
+        "vectors": frozen_runs.FROZEN.vectors.tobytes(),
+    }
+    assert "immutable" in answer.headers["Cache-Control"]
+    frame = unpacked(client.get(url + "/frames/5"))
+    assert frame["values"] == np.full(20, 5, np.float16).tobytes()
+    assert client.get(url + "/plans/1/frozen").status_code == 404
+    (tmp_path / "run/plans/0000/frozen_values/c.0").unlink()
+    damaged = client.get(url + "/plans/0/frozen")
+    assert damaged.status_code == 422
+    assert strict_json(damaged)["error"]["key"] == "plans/0000/frozen_values/c.0"
 
 
 def test_a_frame_carries_the_recorded_bytes(client, run_url):

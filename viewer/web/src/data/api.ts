@@ -1,9 +1,18 @@
 /** Every address the page asks for is made here, relative to the page itself. */
 
-import { decodeFrames, decodePositions, decodeScalars, decodeSeries, decodeUpdate } from './decode';
+import {
+  decodeFrames,
+  decodeFrozen,
+  decodePositions,
+  decodeScalars,
+  decodeSeries,
+  decodeUpdate,
+} from './decode';
 import type {
+  Catalogue,
   ErrorKind,
   FrameResult,
+  FrozenSamples,
   Plan,
   Positions,
   RunInfo,
@@ -32,6 +41,8 @@ export interface TailRun {
   cursor: string;
 }
 
+const NOTHING: FrozenSamples = { values: new Uint16Array(0), vectors: new Float32Array(0) };
+
 export type FramePart = 'frame' | 'embedding';
 
 export class Api {
@@ -54,8 +65,17 @@ export class Api {
     return this.json<RunInfo>(`runs/${encodeURIComponent(run)}`);
   }
 
-  plan(run: string, number: number): Promise<Plan> {
-    return this.json<Plan>(`runs/${encodeURIComponent(run)}/plans/${number}`);
+  /** A plan with the samples that it holds itself. Damaged ones are left out: the others can be shown. */
+  async plan(run: string, number: number): Promise<Plan> {
+    const path = `runs/${encodeURIComponent(run)}/plans/${number}`;
+    const catalogue = await this.json<Catalogue>(path);
+    if (catalogue.frozen_values + catalogue.frozen_vectors === 0) return { ...catalogue, frozen: NOTHING };
+    try {
+      return { ...catalogue, frozen: decodeFrozen(await this.bytes(`${path}/frozen`)) };
+    } catch (error) {
+      if (error instanceof ApiError && error.kind === 'damaged') return { ...catalogue, frozen: null };
+      throw error;
+    }
   }
 
   async positions(run: string, plan: number): Promise<Positions> {

@@ -1,7 +1,15 @@
 /** msgpack bodies and JSON numbers to typed arrays. Every copy is made here, once. */
 
 import { decode } from '@msgpack/msgpack';
-import type { Frame, FrameEmbedding, FrameResult, Positions, Series, TailUpdate } from './types';
+import type {
+  Frame,
+  FrameEmbedding,
+  FrameResult,
+  FrozenSamples,
+  Positions,
+  Series,
+  TailUpdate,
+} from './types';
 
 /** The answer was not what docs/HTTP.md promises. */
 export class DecodeError extends Error {}
@@ -98,6 +106,11 @@ export function decodePositions(body: ArrayBuffer): Positions {
     values: int64(fields.values, 'positions.values'),
     vectors: int64(fields.vectors, 'positions.vectors'),
   };
+}
+
+export function decodeFrozen(body: ArrayBuffer): FrozenSamples {
+  const fields = fieldsOf(decode(new Uint8Array(body)), 'frozen');
+  return { values: uint16(fields.values, 'frozen.values'), vectors: float32(fields.vectors, 'frozen.vectors') };
 }
 
 function seriesOf(value: unknown, name: string): Series {

@@ -68,12 +68,28 @@ export interface TensorInfo {
   offset: number;
 }
 
-export interface Plan {
+/** A plan as the server tells it. */
+export interface Catalogue {
   number: number;
+  /** samples in all; the last `frozen_values` and `frozen_vectors` of them are in no snapshot */
   values: number;
   vectors: number;
+  frozen_values: number;
+  frozen_vectors: number;
   tensors: TensorInfo[];
   embedding_tokens: number[] | null;
+}
+
+/** Samples of tensors that do not change under a plan. */
+export interface FrozenSamples {
+  /** float16 bit patterns */
+  values: Uint16Array;
+  vectors: Float32Array;
+}
+
+export interface Plan extends Catalogue {
+  /** null where they are damaged */
+  frozen: FrozenSamples | null;
 }
 
 /** Flat positions of the samples in their whole tensors, one number each. */

@@ -11,7 +11,7 @@ import {
   Vector3,
 } from 'three';
 import type { Frame, Plan, TensorInfo } from '../data/types';
-import { halfToNumber } from '../data/half';
+import { isLost, sampleAt } from '../data/samples';
 import type { Box } from '../layout/boxes';
 import { blockHue, sharedScale, tensorScale } from '../layout/colour';
 import type { ScaleMode } from '../state/model';
@@ -29,12 +29,12 @@ export interface CellAddress {
   column: number;
 }
 
-function flagsOf(box: Box, tensor: TensorInfo): number {
+function flagsOf(box: Box, tensor: TensorInfo, plan: Plan): number {
   let flags = 0;
   if (tensor.array === 'vectors') flags |= PlateFlag.single;
   if (box.transposed) flags |= PlateFlag.transposed;
   if (box.ghost) flags |= PlateFlag.ghost;
-  if (tensor.samples === 0) flags |= PlateFlag.empty;
+  if (tensor.samples === 0 || isLost(plan, tensor)) flags |= PlateFlag.empty;
   if (box.split) {
     flags |= box.split.axis === 'rows' ? PlateFlag.splitRows : PlateFlag.splitColumns;
     flags |= box.split.parts << SPLIT_SHIFT;
@@ -98,7 +98,7 @@ export class Plates {
       const row = box.tensor * statistics.length;
       this.scales[index] = known
         ? tensorScale(table[row + rms]!, table[row + absmax]!)
-        : sampleScale(frame, tensor);
+        : sampleScale(frame, this.plan, tensor);
     });
     this.scaleAttribute.needsUpdate = true;
     this.uniform('uSharedScale').value = mode === 'shared' ? sharedScale([...this.scales]) : 0;
@@ -154,7 +154,7 @@ function plateGeometry(boxes: readonly Box[], plan: Plan): InstancedBufferGeomet
     centres.set([box.x, box.y], index * 2);
     sizes.set([box.width, box.height, strip ? STRIP_DEPTH : DEPTH], index * 3);
     const [rows, columns] = tensor.grid;
-    sources.set([tensor.offset, Math.max(rows, 1), Math.max(columns, 1), flagsOf(box, tensor)], index * 4);
+    sources.set([tensor.offset, Math.max(rows, 1), Math.max(columns, 1), flagsOf(box, tensor, plan)], index * 4);
     hues.set(blockHue(box.block), index * 3);
   });
   geometry.setAttribute('iCentre', new InstancedBufferAttribute(centres, 2));
@@ -167,14 +167,13 @@ function plateGeometry(boxes: readonly Box[], plan: Plan): InstancedBufferGeomet
 }
 
 /** Where a run keeps no statistics, the samples themselves give the scale. */
-function sampleScale(frame: Frame, tensor: TensorInfo): number {
-  const { values, vectors } = frame;
+function sampleScale(frame: Frame, plan: Plan, tensor: TensorInfo): number {
   let sum = 0;
   let count = 0;
   let absmax = 0;
   for (let index = tensor.offset; index < tensor.offset + tensor.samples; index += 1) {
-    const value = tensor.array === 'vectors' ? vectors?.[index] : values && halfToNumber(values[index]!);
-    if (typeof value !== 'number' || !Number.isFinite(value)) continue;
+    const value = sampleAt(frame, plan, tensor, index);
+    if (value === null || !Number.isFinite(value)) continue;
     sum += value * value;
     count += 1;
     absmax = Math.max(absmax, Math.abs(value));

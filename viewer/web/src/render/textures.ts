@@ -9,6 +9,8 @@ import {
   type PixelFormatGPU,
   type TextureDataType,
 } from 'three';
+import { movingSamples } from '../data/samples';
+import type { Plan } from '../data/types';
 import { TEXTURE_SIDE } from './shaders';
 
 interface Layers {
@@ -19,6 +21,10 @@ interface Layers {
 function layersFor(samples: number): Layers {
   const rows = Math.max(Math.ceil(samples / TEXTURE_SIDE), 1);
   return { height: Math.min(rows, TEXTURE_SIDE), layers: Math.ceil(rows / TEXTURE_SIDE) };
+}
+
+function bitsOf(numbers: Float32Array): Uint32Array {
+  return new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
 }
 
 function integerTexture(
@@ -46,11 +52,16 @@ export class SampleTextures {
   private readonly halfBits: Uint16Array<ArrayBuffer>;
   private readonly singleBits: Uint32Array<ArrayBuffer>;
 
-  constructor(values: number, vectors: number) {
-    const halfLayers = layersFor(values);
-    const singleLayers = layersFor(vectors);
+  /** What the plan holds is put in once; each snapshot replaces what lies before it. */
+  constructor(plan: Plan) {
+    const halfLayers = layersFor(plan.values);
+    const singleLayers = layersFor(plan.vectors);
     this.halfBits = new Uint16Array(TEXTURE_SIDE * halfLayers.height * halfLayers.layers);
     this.singleBits = new Uint32Array(TEXTURE_SIDE * singleLayers.height * singleLayers.layers);
+    if (plan.frozen) {
+      this.halfBits.set(plan.frozen.values, movingSamples(plan, 'values'));
+      this.singleBits.set(bitsOf(plan.frozen.vectors), movingSamples(plan, 'vectors'));
+    }
     this.half = integerTexture(this.halfBits, halfLayers, 'R16UI', UnsignedShortType);
     this.single = integerTexture(this.singleBits, singleLayers, 'R32UI', UnsignedIntType);
     this.bytes = this.halfBits.byteLength + this.singleBits.byteLength;
@@ -63,8 +74,7 @@ export class SampleTextures {
       this.half.needsUpdate = true;
     }
     if (vectors) {
-      const bits = new Uint32Array(vectors.buffer, vectors.byteOffset, vectors.length);
-      this.singleBits.set(bits.subarray(0, this.singleBits.length));
+      this.singleBits.set(bitsOf(vectors).subarray(0, this.singleBits.length));
       this.single.needsUpdate = true;
     }
   }

@@ -47,7 +47,7 @@ export class View {
     this.run = run;
     this.plan = plan;
     this.layout = layoutModel(plan.tensors, { aspect: options.aspect, cloud: options.cloud });
-    this.textures = new SampleTextures(plan.values, plan.vectors);
+    this.textures = new SampleTextures(plan);
     const kind = options.software ? 'software' : 'hardware';
     this.plates = new Plates(this.layout.boxes, plan, this.textures, TAPS[kind]);
     this.lines = new Lines(this.layout.lines, options.theme);

@@ -90,6 +90,10 @@ export class Session {
   async plan(run: string, number: number): Promise<Plan> {
     const key = `${run}/${number}`;
     const plan = await remember(this.plans, key, () => this.api.plan(run, number));
+    if (plan.frozen === null && !this.knownPlans.has(key)) {
+      const notice = 'Samples of frozen tensors are damaged and left out of the picture: `paramviz verify` names them.';
+      this.store.dispatch({ type: 'notice', notice });
+    }
     this.knownPlans.set(key, plan);
     return plan;
   }

@@ -1,7 +1,7 @@
 /** What is under the pointer, in a card beside it. */
 
-import { halfToNumber } from '../data/half';
-import type { Frame, TensorInfo } from '../data/types';
+import { isLost, sampleAt } from '../data/samples';
+import type { Frame, Plan, TensorInfo } from '../data/types';
 import { matrixShape } from '../layout/boxes';
 import { blockHue, toCss } from '../layout/colour';
 import { rowOf, sampleText, statisticText, words } from './details';
@@ -14,6 +14,7 @@ const GAP_px = 18;
 const TOKEN_GAP_px = 84;
 
 export interface CellFacts {
+  plan: Plan;
   tensor: TensorInfo;
   frame: Frame | null;
   statistics: readonly string[];
@@ -45,7 +46,7 @@ export class HoverCard {
     const { tensor, frame } = facts;
     const lines = [heading(tensor.name, toCss(blockHue(tensor.block)))];
     lines.push(h('div', { class: 'dim' }, `${words(tensor.role)} · ${shape(tensor.shape)} ${tensor.dtype}`));
-    const value = frame && tensor.samples > 0 ? valueAt(frame, tensor, facts.row, facts.column) : null;
+    const value = frame && tensor.samples > 0 ? valueAt(frame, facts) : null;
     if (value !== null) {
       const stored = tensor.array === 'values' ? 'float16' : 'float32';
       lines.push(
@@ -58,7 +59,8 @@ export class HoverCard {
         ),
       );
     }
-    lines.push(h('div', { class: 'dim' }, sampleText(tensor)));
+    const samples = isLost(facts.plan, tensor) ? 'its samples are damaged' : sampleText(tensor);
+    lines.push(h('div', { class: 'dim' }, samples));
     const row = frame ? rowOf(frame.statistics, facts.statistics, tensor.index) : {};
     const known = STATISTICS.filter((key) => row[key] !== undefined && !Number.isNaN(row[key]));
     if (known.length > 0 && tensor.samples > 0) {
@@ -96,11 +98,8 @@ export class HoverCard {
 }
 
 /** The stored sample itself. */
-export function valueAt(frame: Frame, tensor: TensorInfo, row: number, column: number): number | null {
-  const index = tensor.offset + row * tensor.grid[1] + column;
-  if (tensor.array === 'vectors') return frame.vectors?.[index] ?? null;
-  const bits = frame.values?.[index];
-  return bits === undefined ? null : halfToNumber(bits);
+function valueAt(frame: Frame, { plan, tensor, row, column }: CellFacts): number | null {
+  return sampleAt(frame, plan, tensor, tensor.offset + row * tensor.grid[1] + column);
 }
 
 /** Where the cell lies in the whole tensor; matrices of more than two axes say all of them. */

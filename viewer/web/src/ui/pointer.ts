@@ -53,6 +53,7 @@ export class HoverFacts {
     const positions = this.positionsOf(view.run, view.plan);
     const index = tensor.offset + cell.row * tensor.grid[1] + cell.column;
     return {
+      plan: view.plan,
       tensor,
       frame: view.frame,
       statistics,
