@@ -38,6 +38,7 @@ class Hdf5Source:
         self._objects = Hdf5Objects(path)
         self._encoder = GroupEncoder()
         self._journal: bytes | None = None
+        self._checked: set[str] = set()
 
     def writer_alive(self) -> bool | None:
         """Nobody writes into an export; what was so when it was made, its journal says."""
@@ -49,8 +50,10 @@ class Hdf5Source:
         except FileNotFoundError:
             return None
         except CorruptBytesError:
-            # It is there; whoever reads it is told what is wrong.
-            return 0
+            # If it is there, whoever reads it is told what is wrong. In a broken group is nothing: else there
+            # would be any number of snapshots, blocks and bases in it.
+            folder, _, name = key.rpartition("/")[0].rpartition("/")
+            return 0 if not name or name in self.list_folder(folder) else None
 
     def read(self, key: str, most: int) -> bytes:
         """A group's record as the `zarr.json` that it was, or the journal."""
@@ -78,8 +81,15 @@ class Hdf5Source:
     def read_rows(
         self, group: str, name: str, plan: ArrayLayout, files: Files, start: int, count: int
     ) -> Array:
-        """Rows start … start + count; the library checks the chunks that they are in."""
+        """Rows start … start + count of an array that was checked as a whole when it was first asked for.
+
+        The library's own checksum of a chunk takes 16 zeros for 16 ones.
+        """
         key = f"{group}/{name}"
+        if key not in self._checked:
+            rows = self.read_array(group, name, plan, files)[start : start + count]
+            self._checked.add(key)
+            return rows
         with _damage_of(key):
             dataset = self._dataset(key, plan, name, files)
             return self._objects.elements(key, dataset, slice(start, start + count))

@@ -49,7 +49,8 @@ class BlockReader:
         n = min(
             run.journaled_blocks(folder), run.commit_count if folder == layout.TIMELINE else run.step_count
         )
-        while run.source.lists_quickly and run.source.size(self._record_key(folder, n)) is not None:
+        # Nothing can be said of what lies behind a link or in a broken group: 0 bytes, and that of any block.
+        while run.source.lists_quickly and run.source.size(self._record_key(folder, n)):
             n += 1
         return n
 

@@ -51,7 +51,12 @@ def verify_run(
     called for each iteration. Raises as `open_run` does if there is nothing
     to check.
     """
-    return _Verification(open_run(path)).run(progress)
+    return verify_opened(open_run(path), progress)
+
+
+def verify_opened(run: Run, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+    """`verify_run` of a run that is open already, whatever its source."""
+    return _Verification(run).run(progress)
 
 
 class _Verification:
@@ -97,11 +102,15 @@ class _Verification:
         """Plans, bases, blocks and the vocabulary."""
         run = self._run
         self._check_group(layout.VOCABULARY, lambda: run.vocabulary, is_published=run.has_vocabulary)
-        for number in range(run.n_bases):
-            self._check_group(layout.basis_key(number), partial(run.basis, number))
-        for name in sorted(run.source.list_folder(layout.PLANS)):
-            if name.isascii() and name.isdigit():
-                self._check_group(f"{layout.PLANS}/{name}", partial(run.frozen, int(name)))
+        for folder, read in ((layout.BASES, run.basis), (layout.PLANS, run.frozen)):
+            for name in sorted(run.source.list_folder(folder)):
+                if name.isascii() and name.isdigit():
+                    self._check_group(f"{folder}/{name}", partial(read, int(name)))
+        try:
+            # The newest one in the journal, which no snapshot may have been taken with yet.
+            _ = run.plan
+        except DamagedRunError as error:
+            self._note_once(error)
         for folder in layout.BLOCK_FOLDERS:
             self._check_blocks(folder)
 

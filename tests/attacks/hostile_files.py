@@ -181,6 +181,12 @@ ATTACKS: dict[str, Attack] = {
     "an array that is a link": Attack(_moved_and_linked(f"{GROUP}/values").build, VALUES, "symbolic link"),
     "a snapshot that is a link": Attack(_moved_and_linked(GROUP).build, GROUP, "symbolic link"),
     "a plan that is a link": Attack(_moved_and_linked("plans/0000").build, "plans/0000", "symbolic link"),
+    "blocks that are a link": Attack(_moved_and_linked("timeline").build, "timeline", "symbolic link"),
+    "blocks of scalars that are a link": Attack(
+        _moved_and_linked("scalars").build, "scalars", "symbolic link"
+    ),
+    "bases that are a link": Attack(_moved_and_linked("bases").build, "bases", "symbolic link"),
+    "plans that are a link": Attack(_moved_and_linked("plans").build, "plans", "symbolic link"),
     "iterations that are a link": _moved_and_linked("iterations"),
     "a private folder that is a link": Attack(_moved_and_linked(".paramviz").build, JOURNAL, "symbolic link"),
     "a journal that is a link": _moved_and_linked(JOURNAL),
