@@ -91,7 +91,7 @@ ATTACKS: dict[str, Attack] = {
     "minus one sample": field(PLAN, "values", -1, "values"),
     "true samples": field(PLAN, "values", True, "values"),
     "half a sample": field(PLAN, "vectors", 50.0, "vectors"),
-    "a name of a tensor of 10 MB": tensor("characters", name="x" * (10 << 20)),
+    "a name of a tensor of 1 MB": tensor("characters", name="x" * (1 << 20)),
     "a name that is null": tensor("name", name=None),
     "the same name twice": tensor("twice", index=1, name="wte.weight"),
     "a negative extent": tensor("extent", shape=[-40, -8]),

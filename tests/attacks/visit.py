@@ -1,10 +1,13 @@
 """Does with a run whatever a person can do with it, and says as JSON what happened.
 
-    python -m tests.attacks.visit RUN...
+    python -m tests.attacks.visit GOOD
 
-Each run is visited in a process of its own. Of each, one line: the errors of
-paramviz, whatever else was raised, the memory that it took, files that were
-opened outside of it, classes that a pickle named, and what was imported.
+Reads paths of runs, one a line, and visits each in a process of its own. Of
+each, one line: the errors of paramviz, whatever else was raised, the memory
+that it took, the processor time until it was open and until the first refusal,
+files that were opened outside of it, classes that a pickle named, and what was
+imported. GOOD is a run that does no harm: what is loaded when it is first
+needed is loaded for it, once for all.
 """
 
 from __future__ import annotations
@@ -37,11 +40,18 @@ TIMEOUT_S = 60
 
 
 class Visit:
-    """Collects what is said; `stray` is whatever is no error of paramviz."""
+    """Collects what is said; `stray` is whatever is no error of paramviz.
+
+    `opened_s` and `refused_s`: processor time from the beginning to the answer to the first question, and
+    to the first refusal, None if nothing was refused.
+    """
 
     def __init__(self) -> None:
         self.refusals: list[dict[str, str]] = []
         self.stray: list[str] = []
+        self.opened_s: float | None = None
+        self.refused_s: float | None = None
+        self._began_s = time.process_time()
 
     def ask(self, what: str, question: Callable[[], Any]) -> Any:
         """The answer; None after an error."""
@@ -60,6 +70,11 @@ class Visit:
             )
         except BaseException as error:
             self.stray.append(f"{what}: {type(error).__name__}: {str(error)[:200]}")
+        finally:
+            now_s = time.process_time() - self._began_s
+            self.opened_s = now_s if self.opened_s is None else self.opened_s
+            if self.refusals and self.refused_s is None:
+                self.refused_s = now_s
         return None
 
 
@@ -81,7 +96,12 @@ def visit(path: Path) -> dict[str, Any]:
     )
     if bad := [c for c in output if not (c.isprintable() or c == "\n")]:
         found.stray.append(f"the command line printed {bad!r}")
-    return {"refusals": found.refusals, "stray": found.stray}
+    return {
+        "refusals": found.refusals,
+        "stray": found.stray,
+        "opened_s": found.opened_s,
+        "refused_s": found.refused_s,
+    }
 
 
 def questions(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -151,10 +171,6 @@ def watched(path: Path) -> dict[str, Any]:
     """`visit`, and what it did to the machine."""
     opened: set[str] = set()
     pickled: list[str] = []
-    # What is loaded when it is first needed is loaded now, so that only the run's own files are opened below.
-    click.testing.CliRunner().invoke(command_line, ["info", "--help"])
-    np.linalg.svd(np.eye(2))
-    mimetypes.init()
     inside = (os.path.realpath(path) + "/", os.path.realpath(path.parent))
     libraries = tuple(os.path.realpath(p) for p in sys.path if p) + tuple({sys.prefix, sys.base_prefix})
 
@@ -172,11 +188,8 @@ def watched(path: Path) -> dict[str, Any]:
     numcodecs.registry.get_codec = no_codec
     sys.addaudithook(audit)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.monotonic()
-    found = visit(path)
     return {
-        **found,
-        "seconds": round(time.monotonic() - began, 2),
+        **visit(path),
         "megabytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
         "opened": sorted(opened),
         "pickled": pickled,
@@ -205,6 +218,14 @@ def in_a_process_of_its_own(path: Path) -> dict[str, Any]:
     return json.loads(text) if status == 0 else {"died": status}
 
 
+def main(good: Path) -> None:
+    visit(good)
+    click.testing.CliRunner().invoke(command_line, ["info", "--help"])
+    np.linalg.svd(np.eye(2))
+    mimetypes.init()
+    for line in sys.stdin:
+        print(json.dumps(in_a_process_of_its_own(Path(line.rstrip("\n")))), flush=True)
+
+
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        print(json.dumps({"run": argument, **in_a_process_of_its_own(Path(argument))}), flush=True)
+    main(Path(sys.argv[1]))
