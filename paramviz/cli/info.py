@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-_MOST_STRIDES, _MOST_GAPS, _MOST_SKIPPED = 6, 5, 5
+_MOST_STRIDES, _MOST_GAPS, _MOST_SKIPPED, _MOST_SCALARS = 6, 5, 5, 100
 _COLOURS = {"recording": "green", "finished": "cyan", "crashed": "red"}
 
 
@@ -141,8 +142,10 @@ def _roles(roles: dict[str, dict[str, int]]) -> Table:
 
 def _scalars(scalars: dict[str, dict[str, float]]) -> Table:
     table = _table("scalar", "last value", "at iteration", "steps")
-    for name, row in scalars.items():
+    for name, row in islice(scalars.items(), _MOST_SCALARS):
         table.add_row(_plain(name), number_text(row["value"]), f"{row['iteration']:,}", f"{row['steps']:,}")
+    if len(scalars) > _MOST_SCALARS:
+        table.add_row(f"and {len(scalars) - _MOST_SCALARS:,} more", "", "", "")
     return table
 
 

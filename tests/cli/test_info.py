@@ -133,6 +133,16 @@ def test_a_damaged_snapshot_is_named_after_the_rest_was_told(run_path):
     assert "iterations/00000020/zarr.json" in done.stderr
 
 
+def test_of_very_many_scalars_the_first_are_listed(tmp_path):
+    writer = made_runs.start(tmp_path / "run")
+    writer.log_step(0, {f"scalar {n}": float(n) for n in range(150)}, 0.0)
+    writer.close("finished")
+    told = info(tmp_path / "run").stdout
+    assert "scalar 99" in told
+    assert "scalar 100" not in told
+    assert "and 50 more" in told
+
+
 def test_no_run_is_one_line(tmp_path):
     done = info(tmp_path / "nothing")
     assert (done.exit_code, done.stdout) == (1, "")
