@@ -26,8 +26,6 @@ FOLDERS = (
 def refuse_occupied(run: Path) -> bool:
     """Whether `run` exists; raises if there is anything in it that is not the beginning of a run."""
     try:
-        if (run / layout.GROUP_RECORD).exists():
-            raise run_exists(run)
         if not run.exists():
             return False
         if not run.is_dir():
@@ -35,6 +33,9 @@ def refuse_occupied(run: Path) -> bool:
         names = [p.name for p in run.iterdir()]
         below = run / layout.ITERATIONS
         iterations = [p.name for p in below.iterdir()] if below.exists() else []
+        # Last: somebody else's run may have come to be while we looked, and it is a run whatever we saw of it.
+        if (run / layout.GROUP_RECORD).exists():
+            raise run_exists(run)
     except OSError as error:
         raise cannot_write(run, error) from error
     refuse_others(run, names, iterations)

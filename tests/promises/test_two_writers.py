@@ -11,6 +11,7 @@ import pytest
 import paramviz
 from paramviz.store import RunWriter, layout, verify_run
 from paramviz.store.lock import WriterLock
+from paramviz.store.placement import refuse_occupied
 from tests.promises.training import Training
 from tests.store import made_runs
 
@@ -37,6 +38,21 @@ def test_of_two_that_start_at_once_exactly_one_records(tmp_path, programs, tortu
         assert verify_run(path).problems == ()
         shutil.rmtree(path)
     assert refused <= {"won", "RunLockedError", "RunExistsError"}
+
+
+def test_a_run_that_comes_to_be_while_one_looks_is_a_run(tmp_path, monkeypatch):
+    """The loser of a race sees a directory that was empty a moment ago."""
+    path, elsewhere = tmp_path / "run", made_runs.make_run(tmp_path / "elsewhere", iterations=1)
+    path.mkdir()
+    listed = type(path).iterdir
+
+    def late(folder: object) -> object:
+        shutil.copytree(elsewhere, path, dirs_exist_ok=True)
+        return listed(folder)
+
+    monkeypatch.setattr(type(path), "iterdir", late)
+    with pytest.raises(paramviz.RunExistsError):
+        refuse_occupied(path)
 
 
 def test_a_killed_writers_lock_is_no_lock(tmp_path, programs, torture):
