@@ -34,13 +34,17 @@ class SampleGrid:
     """R rows times C columns of a tensor as it is stored, each ascending.
 
     rows: (R,) int64; columns: (C,) int64; positions: (R * C,) int64, row-major
-    flat indices into the stored tensor, in the order rows × columns. The arrays
-    may be shared between tensors of one shape and are read-only.
+    flat indices into the stored tensor, in the order rows × columns. row_edges:
+    (R + 1,) and column_edges: (C + 1,) int64 cut the whole matrix into one cell
+    around each sample: the strata that the sample was drawn from. The arrays may be
+    shared between tensors of one shape and are read-only.
     """
 
     rows: Index
     columns: Index
     positions: Index
+    row_edges: Index
+    column_edges: Index
 
 
 def sample_grid(
@@ -72,9 +76,9 @@ def sample_grid(
         )
     n_rows, n_columns = matrix_shape(shape)
     if budget == 0:
-        return _grid(_span(0), _span(0), n_columns)
+        return _grid(_span(0), _span(0), n_columns, _span(1), _span(1))
     if n_rows * n_columns <= budget:
-        return _grid(_span(n_rows), _span(n_columns), n_columns)
+        return _grid(_span(n_rows), _span(n_columns), n_columns, _span(n_rows + 1), _span(n_columns + 1))
 
     out, inner = (n_columns, n_rows) if transposed else (n_rows, n_columns)
     out_groups = row_groups if out % row_groups == 0 else 1
@@ -82,8 +86,10 @@ def sample_grid(
     n_out, n_inner = _counts(out, inner, out_groups, inner_groups, budget)
     drawn_out = _draw(out, inner, _ROWS, out_groups, n_out, seed)
     drawn_inner = _draw(out, inner, _COLUMNS, inner_groups, n_inner, seed)
-    rows, columns = (drawn_inner, drawn_out) if transposed else (drawn_out, drawn_inner)
-    return _grid(rows, columns, n_columns)
+    out_edges, inner_edges = _edges(out, out_groups, n_out), _edges(inner, inner_groups, n_inner)
+    if transposed:
+        return _grid(drawn_inner, drawn_out, n_columns, inner_edges, out_edges)
+    return _grid(drawn_out, drawn_inner, n_columns, out_edges, inner_edges)
 
 
 def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -96,10 +102,10 @@ def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[0], columns
 
 
-def _grid(rows: Index, columns: Index, n_columns: int) -> SampleGrid:
+def _grid(rows: Index, columns: Index, n_columns: int, row_edges: Index, column_edges: Index) -> SampleGrid:
     positions = (rows[:, None] * n_columns + columns).ravel()
     positions.flags.writeable = False
-    return SampleGrid(rows, columns, positions)
+    return SampleGrid(rows, columns, positions, row_edges, column_edges)
 
 
 @lru_cache(maxsize=1024)
@@ -164,7 +170,7 @@ def _draw(rows: int, columns: int, axis: int, groups: int, count: int, seed: int
     group = np.arange(groups, dtype=np.int64)
     if count < groups:
         # The groups are the leaves of a tree of their own: cut it, and draw a group from each part.
-        low, high = _cut(group[:1], group[-1:] + 1, count)
+        low, high = _cut(*_whole(groups), count)
         group = _descend(_hash(key, groups), low, high, np.arange(count), _level(count))
     per_group = max(1, count // groups)
     low, high = _cut(group * group_size, (group + 1) * group_size, per_group)
@@ -172,6 +178,27 @@ def _draw(rows: int, columns: int, axis: int, groups: int, count: int, seed: int
     drawn = _descend(key, low, high, index, _level(per_group))
     drawn.flags.writeable = False
     return drawn
+
+
+@lru_cache(maxsize=1024)
+def _edges(extent: int, groups: int, count: int) -> Index:
+    """(count + 1,) edges of the strata from which `_draw` takes an index each."""
+    if count == extent:
+        return _span(extent + 1)
+    group_size = extent // groups
+    if count < groups:
+        low = _cut(*_whole(groups), count)[0] * group_size
+    else:
+        group = np.arange(groups, dtype=np.int64)
+        low = _cut(group * group_size, (group + 1) * group_size, count // groups)[0]
+    edges = np.append(low, extent)
+    edges.flags.writeable = False
+    return edges
+
+
+def _whole(extent: int) -> tuple[Index, Index]:
+    """An axis as one range, in the form that `_cut` takes."""
+    return np.zeros(1, np.int64), np.full(1, extent, np.int64)
 
 
 def _level(parts: int) -> int:

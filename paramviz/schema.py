@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-FORMAT_MAJOR, FORMAT_MINOR = 0, 1
-"""Format of the runs written. Until 1.0 a reader takes its own major.minor only."""
+FORMAT_MAJOR, FORMAT_MINOR = 1, 0
+"""Format of the runs written. A reader takes every minor version of its own major one, and 0.1."""
 
 Role = Literal[
     "token_embedding",
@@ -83,7 +83,16 @@ UPDATE_KEYS: tuple[str, ...] = (
 )
 """Against the previous and the first snapshot; estimates from the samples unless a tensor is kept whole."""
 
-STATISTIC_KEYS: tuple[str, ...] = MOMENT_KEYS + UPDATE_KEYS
+KEY_STATISTIC_KEYS: tuple[str, ...] = (
+    "moment1_norm",
+    "moment2_rms",
+    "epsilon_share",
+    "sigma_max",
+    "stable_rank",
+)
+"""Of an optimizer that keeps such moments, and of the singular values; in key snapshots only."""
+
+STATISTIC_KEYS: tuple[str, ...] = MOMENT_KEYS + UPDATE_KEYS + KEY_STATISTIC_KEYS
 """Columns of `statistics`, in order."""
 
 GRADIENT_KEYS: tuple[str, ...] = MOMENT_KEYS
@@ -127,6 +136,8 @@ class TensorInfo:
     `samples` = R * C. They lie at `offset` in `array` ("values": float16,
     "vectors": float32). A tied name has `tied_to`, no samples of its own, and
     answers from its owner; a tensor with a `skipped` reason has none at all.
+    `row_groups` and `column_groups` cut its canonical (out, in) axes into equal parts:
+    heads, Q, K and V, experts; `transposed`: it is stored as (in, out).
     """
 
     index: int
@@ -143,6 +154,9 @@ class TensorInfo:
     grid: tuple[int, int] = (0, 0)
     array: str = "values"
     offset: int = 0
+    row_groups: int = 1
+    column_groups: int = 1
+    transposed: bool = False
 
     @property
     def size(self) -> int:
@@ -192,6 +206,10 @@ class Plan:
     float16 samples; `vector_positions`: (V,) for the float32 ones. The last
     `frozen_values` and `frozen_vectors` of them are samples of tensors that do not
     change under this plan: the plan holds them, and no snapshot repeats them.
+    `cell_edges`: (E,), for each tensor that has cells R + 1 edges of its rows and C + 1
+    of its columns; empty if no cells are recorded. `sketch_basis`: (width, 128), what
+    rows of the embedding are multiplied with for their sketch. `neighbour_tokens`: (Q,)
+    the tokens whose nearest neighbours are recorded, each one of `embedding.tokens`.
     """
 
     number: int
@@ -201,6 +219,9 @@ class Plan:
     embedding: EmbeddingPlan | None = None
     frozen_values: int = 0
     frozen_vectors: int = 0
+    cell_edges: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    sketch_basis: npt.NDArray[np.float32] | None = None
+    neighbour_tokens: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     def moving(self, array: str) -> int:
         """How many samples of "values" or "vectors" are in each snapshot; the plan holds the others."""
@@ -246,7 +267,8 @@ class Snapshot:
     histograms: (tensors, 64) uint32; gradient_statistics: (tensors, G) float32,
     NaN rows where there was no gradient. embedding_rows: (K, width) float16;
     embedding_scores: (K, 8) float16 in basis number `basis`. Each may be None:
-    switched off, or not due in this tier.
+    switched off, or not due in this tier. `more`: the further quantities of
+    docs/FORMAT.md by their names, as they lie in the store.
     """
 
     iteration: int
@@ -264,6 +286,7 @@ class Snapshot:
     embedding_rows: npt.NDArray[np.float16] | None = None
     embedding_scores: npt.NDArray[np.float16] | None = None
     basis: int | None = None
+    more: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from paramviz.recorder.scalars import read_scalars
 from paramviz.recorder.updates import SampleHistory
 from paramviz.schema import (
     GRADIENT_KEYS,
+    KEY_STATISTIC_KEYS,
     Event,
     GradientState,
     GradientStates,
@@ -56,6 +57,7 @@ class Assembler:
         number = self.register(frame.plan, frame.samples)
         self._recall_start(frame.plan)
         moves = self._history.compare(frame.plan, frame.samples)
+        unknown = np.full((len(frame.plan.tensors), len(KEY_STATISTIC_KEYS)), np.nan)
         scalars = read_scalars(frame.scalars)
         snapshot = Snapshot(
             iteration=frame.iteration,
@@ -67,7 +69,7 @@ class Assembler:
             gradient_states=GradientStates(),
             values=_narrow(frame.samples[frame.plan.moving_values], np.float16),
             vectors=frame.samples[frame.plan.moving_vectors],
-            statistics=_narrow(np.concatenate([frame.statistics, moves], axis=1), np.float32),
+            statistics=_narrow(np.concatenate([frame.statistics, moves, unknown], axis=1), np.float32),
             histograms=frame.histograms,
         )
         derived = _add_gradients(snapshot, frame)

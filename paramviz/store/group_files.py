@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 from paramviz.store import layout
@@ -85,3 +86,11 @@ class SealCollector:
 def sealed_record(record: Record, files: Mapping[str, bytes]) -> bytes:
     """A group's `zarr.json`, whose record vouches for its files."""
     return layout.group_metadata({**record, "files": write_files(seals(files))})
+
+
+def packed_strings(strings: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Strings as (bytes,) uint8 of UTF-8 and (n + 1,) int64 offsets. Lone surrogates survive."""
+    encoded = [s.encode("utf-8", "surrogatepass") for s in strings]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(e) for e in encoded], out=offsets[1:])
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets

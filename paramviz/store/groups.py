@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paramviz.errors import DamagedRunError
+from paramviz.places import Places
 from paramviz.schema import EmbeddingBasis, Plan
 from paramviz.store import layout, limits
 from paramviz.store.checked import whole
@@ -46,15 +47,31 @@ def read_plan(source: Source, number: int, damaged: Damaged) -> StoredPlan:
     try:
         tensors = read_tensors(record)
         tokens = 0 if record["embedding"] is None else whole(record["embedding"]["tokens"], "tokens")
-        positions = _array(source, key, "positions", (record["values"],), "<i8", record)
-        vector_positions = _array(source, key, "vector_positions", (record["vectors"],), "<i8", record)
         rows = _array(source, key, "embedding_tokens", (tokens,), "<i4", record)
-        embedding = read_embedding(record, tensors, rows)
-        frozen, files = read_frozen_counts(record), read_files(record)
+        embedding, frozen = read_embedding(record, tensors, rows), read_frozen_counts(record)
+        # Format 0.1 had nothing of these.
+        n_edges, neighbours = (
+            whole(record.get(name, 0), name) for name in ("cell_edges", "neighbour_tokens")
+        )
+        sketch = whole(record.get("sketch", 0), "a sketch", most=limits.SKETCH_WIDTH)
+        sketch_shape = (0 if embedding is None else embedding.width, sketch)
+        plan = Plan(
+            number,
+            tensors,
+            positions=_array(source, key, "positions", (record["values"],), "<i8", record),
+            vector_positions=_array(source, key, "vector_positions", (record["vectors"],), "<i8", record),
+            embedding=embedding,
+            frozen_values=frozen["values"],
+            frozen_vectors=frozen["vectors"],
+            cell_edges=_array(source, key, "cell_edges", (n_edges,), "<i8", record),
+            sketch_basis=_array(source, key, "sketch_basis", sketch_shape, "<f4", record) if sketch else None,
+            neighbour_tokens=_array(source, key, "neighbour_tokens", (neighbours,), "<i4", record),
+        )
+        if n_edges not in (0, Places(plan).edges.length):
+            raise CorruptBytesError(f"holds {n_edges} edges of cells, which its catalogue does not have")
+        return StoredPlan(plan, read_files(record))
     except (CorruptBytesError, OSError, KeyError, TypeError, ValueError) as error:
         raise damaged(key, f"cannot be read ({error})") from error
-    plan = Plan(number, tensors, positions, vector_positions, embedding, frozen["values"], frozen["vectors"])
-    return StoredPlan(plan, files)
 
 
 def read_basis(source: Source, number: int, damaged: Damaged) -> EmbeddingBasis:

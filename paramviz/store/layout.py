@@ -37,7 +37,15 @@ INNER_CHUNK = 16_384
 FROZEN_ARRAYS: dict[str, str] = {"values": "frozen_values", "vectors": "frozen_vectors"}
 """Where in a plan those samples lie that no snapshot repeats, by the array that has the others."""
 
-SHARDED = frozenset({"values", "vectors", *FROZEN_ARRAYS.values()})
+CELL_ARRAYS = ("cells_mean", "cells_rms", "cells_absmax")
+NORM_ARRAYS = ("row_norms", "column_norms", "gradient_row_norms", "gradient_column_norms")
+SAMPLE_ARRAYS = ("gradient_values", "update_values")
+NEIGHBOURS = 10
+"""Nearest neighbours of a token that are recorded."""
+
+SHARDED = frozenset(
+    {"values", "vectors", *FROZEN_ARRAYS.values(), *SAMPLE_ARRAYS, *CELL_ARRAYS, *NORM_ARRAYS, "spectrum"}
+)
 """Arrays from which single tensors are read, so each is one shard of inner chunks."""
 
 SNAPSHOT_ARRAYS: dict[str, str] = {
@@ -48,6 +56,20 @@ SNAPSHOT_ARRAYS: dict[str, str] = {
     "gradient_statistics": "<f4",
     "embedding_rows": "<f2",
     "embedding_scores": "<f2",
+    **dict.fromkeys(SAMPLE_ARRAYS, "<f2"),
+    "gradient_exponents": "<i2",
+    "update_exponents": "<i2",
+    **dict.fromkeys(CELL_ARRAYS, "<f2"),
+    "cell_exponents": "<i2",
+    **dict.fromkeys(NORM_ARRAYS, "<f2"),
+    "norm_exponents": "<i2",
+    "row_norm_histograms": "<u4",
+    "head_norms": "<f4",
+    "spectrum": "<f4",
+    "embedding_sketch": "<f2",
+    "embedding_variance": "<f8",
+    "embedding_neighbours": "<i4",
+    "embedding_distances": "<f4",
 }
 """Arrays that a snapshot may hold, with their dtypes on disk."""
 
@@ -58,6 +80,7 @@ _ZARR_DTYPES = {
     "f2": "float16",
     "f4": "float32",
     "f8": "float64",
+    "i2": "int16",
     "i4": "int32",
     "i8": "int64",
     "u1": "uint8",
@@ -120,7 +143,7 @@ class ArrayLayout:
 
 
 def layout_of(key: str, shape: Sequence[int], dtype: npt.DTypeLike) -> ArrayLayout:
-    """The layout that format 0.1 prescribes for the array `key` of this shape."""
+    """The layout that the format prescribes for the array `key` of this shape."""
     dtype = np.dtype(dtype).newbyteorder("<")
     inner = min(INNER_CHUNK, shape[0]) if key in SHARDED else None
     return ArrayLayout(tuple(int(n) for n in shape), dtype, inner)

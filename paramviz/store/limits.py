@@ -56,6 +56,9 @@ BASIS_SCORES = 64
 
 EMBEDDING_WIDTH = 1 << 17
 
+SKETCH_WIDTH = 1024
+"""Numbers for each row of a sketched embedding; ours have 128."""
+
 TABLE_COLUMNS = 256
 """Statistics per tensor; ours are 21."""
 

@@ -87,7 +87,11 @@ class PlanReader:
         if number >= limits.PLANS:
             raise self._too_many(number)
         stored = read_plan(self._source, number, self._damaged)
-        self._keep(layout.plan_key(number), stored.plan.positions, stored.plan.vector_positions)
+        plan = stored.plan
+        kept: list[Array] = [plan.positions, plan.vector_positions, plan.cell_edges, plan.neighbour_tokens]
+        if plan.sketch_basis is not None:
+            kept.append(plan.sketch_basis)
+        self._keep(layout.plan_key(number), *kept)
         self._plans.append(stored)
 
     def _too_many(self, number: int) -> DamagedRunError:

@@ -36,6 +36,7 @@ from paramviz.store.journal import JournalReader
 from paramviz.store.plan_reader import PlanReader
 from paramviz.store.records import CommitRecord, read_commit
 from paramviz.store.root import read_root
+from paramviz.store.shapes import Shapes
 from paramviz.store.snapshot import StoredSnapshot
 from paramviz.store.source import Source
 from paramviz.store.timeline import BlockReader
@@ -67,6 +68,7 @@ class Run:
         self._journal = JournalReader(source)
         self._history = History()
         self._plans = PlanReader(source, self.damaged, self._keep)
+        self._shapes: dict[int, Shapes] = {}
         self._bases: dict[int, EmbeddingBasis] = {}
         self._kept_bytes = 0
         self._vocabulary: tuple[str, ...] | None = None
@@ -158,6 +160,14 @@ class Run:
 
     def plan_numbered(self, number: int) -> Plan:
         return self._plans.numbered(number)
+
+    def shapes(self, plan: int) -> Shapes:
+        """The shapes of the arrays of a snapshot under a plan."""
+        with self._lock:
+            if plan not in self._shapes:
+                columns = len(self.statistic_keys), len(self.gradient_keys)
+                self._shapes[plan] = Shapes(self.plan_numbered(plan), *columns)
+            return self._shapes[plan]
 
     def frozen(self, plan: int) -> FrozenSamples:
         """Samples of the tensors that do not change under a plan, which no snapshot repeats."""

@@ -160,6 +160,8 @@ def plan_record(plan: Plan) -> Record:
             "grid": list(t.grid),
             "array": t.array,
             "offset": t.offset,
+            "groups": [t.row_groups, t.column_groups],
+            "transposed": t.transposed,
         }
         for t in plan.tensors
     ]
@@ -171,6 +173,9 @@ def plan_record(plan: Plan) -> Record:
         "vectors": len(plan.vector_positions),
         "frozen_values": plan.frozen_values,
         "frozen_vectors": plan.frozen_vectors,
+        "cell_edges": len(plan.cell_edges),
+        "sketch": 0 if plan.sketch_basis is None else plan.sketch_basis.shape[1],
+        "neighbour_tokens": len(plan.neighbour_tokens),
         "embedding": None
         if embedding is None
         else {
@@ -216,9 +221,9 @@ def _read_tensor(index: int, t: Record, lengths: Mapping[str, int], moving: Mapp
     shape, grid = t["shape"], t["grid"]
     if not isinstance(shape, list) or len(shape) > limits.DIMENSIONS:
         raise CorruptBytesError(f"gives {shown(name)} a shape that no tensor has")
-    if not isinstance(grid, list) or len(grid) != 2:
-        raise CorruptBytesError(f"gives {shown(name)} a grid that is no pair of numbers")
-    rows, columns = (whole(n, "a grid") for n in grid)
+    rows, columns = _pair(grid, "a grid", name)
+    # Format 0.1 had no groups.
+    row_groups, column_groups = _pair(t.get("groups", [1, 1]), "groups", name)
     tensor = TensorInfo(
         index=index,
         name=name,
@@ -234,6 +239,9 @@ def _read_tensor(index: int, t: Record, lengths: Mapping[str, int], moving: Mapp
         grid=(rows, columns),
         array=text(t["array"], "an array"),
         offset=whole(t["offset"], "an offset"),
+        row_groups=row_groups,
+        column_groups=column_groups,
+        transposed=flag(t.get("transposed", False), "transposed"),
     )
     whole(tensor.size, f"the size of {shown(name)}")
     if tensor.array not in lengths:
@@ -245,6 +253,12 @@ def _read_tensor(index: int, t: Record, lengths: Mapping[str, int], moving: Mapp
     if tensor.offset < moving[tensor.array] < tensor.offset + tensor.samples:
         raise CorruptBytesError(f"has samples of {shown(name)} half in the plan, half in the snapshots")
     return tensor
+
+
+def _pair(value: Any, what: str, tensor: str) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise CorruptBytesError(f"gives {shown(tensor)} {what} that is no pair of numbers")
+    return whole(value[0], what), whole(value[1], what)
 
 
 def read_embedding(

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
+import secrets
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
-from paramviz.errors import FormatVersionError, NotARunError
-from paramviz.schema import FORMAT_MAJOR, FORMAT_MINOR, Description
+from paramviz.errors import FormatVersionError, NotARunError, UsageError
+from paramviz.schema import FORMAT_MAJOR, FORMAT_MINOR, GRADIENT_KEYS, STATISTIC_KEYS, Description
 from paramviz.store import limits
 from paramviz.store.checked import flag, moment, shown, text
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.groups import Damaged, read_record_bytes
-from paramviz.store.layout import GROUP_RECORD, NAMESPACE
+from paramviz.store.layout import GROUP_RECORD, NAMESPACE, group_metadata
 from paramviz.store.records import Record, load_json, open_record
 from paramviz.store.source import Source
 
 _VERSION = re.compile(r"[0-9.]{1,20}")
 FORMAT = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
+"""Of the runs that are written."""
+
+_READABLE = re.compile(rf"0\.1|{FORMAT_MAJOR}\.\d{{1,6}}")
+"""A later minor version adds only what a reader may pass over; what is in 0.1 means the same today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +55,11 @@ def read_root(source: Source, damaged: Damaged) -> Root:
         raise NotARunError(
             f"{source.path}: is no run of paramviz (its zarr.json {why}). Name a run.", path=source.path
         ) from error
-    if found != FORMAT:
+    if not isinstance(found, str) or not _READABLE.fullmatch(found):
         named = found if isinstance(found, str) and _VERSION.fullmatch(found) else shown(found)
         raise FormatVersionError(
-            f"{source.path}: format {named}, this paramviz reads {FORMAT}. "
-            "Install the paramviz that wrote it, or record again.",
+            f"{source.path}: format {named}, this paramviz reads 0.1 and {FORMAT_MAJOR}.x. "
+            "Install a newer paramviz, or the one that wrote it.",
             path=source.path,
             found=named,
         )
@@ -69,7 +76,7 @@ def parse_root(record: Record) -> Root:
         if not isinstance(description, dict):
             raise CorruptBytesError("holds a description that is no map")
         return Root(
-            format=FORMAT,
+            format=text(record["format"], "format"),
             run_id=text(record["run_id"], "run_id"),
             name=text(record["name"], "name"),
             created_unix_s=moment(record["created_unix_s"], "created_unix_s"),
@@ -81,6 +88,47 @@ def parse_root(record: Record) -> Root:
         )
     except KeyError as error:
         raise CorruptBytesError(f"holds a record without {error}") from error
+
+
+def refuse_older(path: Path | str, root: Root) -> None:
+    """FormatVersionError for a run that the present format would not continue as it began."""
+    same = (root.statistic_keys, root.gradient_keys) == (STATISTIC_KEYS, GRADIENT_KEYS)
+    if root.format != FORMAT or not same:
+        raise FormatVersionError(
+            f"{path}: format {root.format} can be read, but this paramviz records {FORMAT} and does not go "
+            "on with it. Record into a new run.",
+            path=path,
+            found=root.format,
+        )
+
+
+def new_root(path: Path | str, name: str | None, description: Description, *, has_vocabulary: bool) -> Record:
+    """The root record of a new run at `path`, named after it unless `name` says otherwise.
+
+    UsageError for one that could not be read again.
+    """
+    root: Record = {
+        "format": FORMAT,
+        "run_id": secrets.token_hex(8),
+        "name": name or _name_of(path),
+        "created_unix_s": time.time(),
+        "statistics": list(STATISTIC_KEYS),
+        "gradient_statistics": list(GRADIENT_KEYS),
+        "vocabulary": has_vocabulary,
+        "description": description,
+    }
+    try:
+        parse_root(open_record(group_metadata(root)))
+    except CorruptBytesError as error:
+        raise UsageError(
+            f"{path}: what the run says of itself could not be read again: its record {error}. Leave out "
+            "of the configuration what is large."
+        ) from error
+    return root
+
+
+def _name_of(path: Path | str) -> str:
+    return str(path).rstrip("/").replace("\\", "/").rpartition("/")[2].removesuffix(".zarr")
 
 
 def _columns(names: object) -> tuple[str, ...]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from paramviz.errors import NotRecordedError
-from paramviz.schema import HISTOGRAM_BINS, Event, GradientStates, Plan, TensorInfo, histogram_edges
+from paramviz.places import Places
+from paramviz.schema import Event, GradientStates, Plan, TensorInfo, histogram_edges
 from paramviz.store import layout
 from paramviz.store.encoded import DamagedArrayError
+from paramviz.store.quantities import Cells, EmbeddingView, Norms, Of, Quantities
 from paramviz.store.records import CommitRecord
 
 if TYPE_CHECKING:
@@ -73,23 +77,13 @@ class StoredSnapshot:
         frozen = self._run.frozen_samples(self.record.plan, tensor)
         if frozen is not None:
             return frozen
-        if tensor.samples == 0 or tensor.array not in self.record.arrays:
+        if tensor.samples == 0:
             return self.table(tensor.array)[:0]
-        try:
-            return self._run.source.read_rows(
-                self._group,
-                tensor.array,
-                self._layout(tensor.array),
-                self.record.files,
-                tensor.offset,
-                tensor.samples,
-            )
-        except DamagedArrayError as error:
-            raise self._run.damaged(error.key, str(error)) from error
+        return self.rows_of(tensor.array, tensor.offset, tensor.samples)
 
     def statistics(self, name: str) -> dict[str, float]:
         """Statistics of the whole tensor, before any cast; NaN where one is not known."""
-        row = self._cached("statistics")[self._recorded(name).index]
+        row = self.cached("statistics")[self._recorded(name).index]
         return dict(zip(self._run.statistic_keys, row.tolist(), strict=True))
 
     def gradient_statistics(self, name: str) -> dict[str, float] | None:
@@ -97,21 +91,62 @@ class StoredSnapshot:
         tensor = self._recorded(name)
         if "gradient_statistics" not in self.record.arrays:
             return None
-        row = self._cached("gradient_statistics")[tensor.index]
+        row = self.cached("gradient_statistics")[tensor.index]
         if self.gradient_states.of(tensor.index) == "unavailable":
             return None
         return dict(zip(self._run.gradient_keys, row.tolist(), strict=True))
 
     def histogram(self, name: str) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]]:
         """(counts (64,), edges (65,)) of the whole tensor, in bins that never change."""
-        return self._cached("histograms")[self._recorded(name).index], histogram_edges()
+        return self.cached("histograms")[self._recorded(name).index], histogram_edges()
+
+    def gradient_values(self, name: str) -> npt.NDArray[np.float32]:
+        """(samples,) of the gradient as the optimizer used it, at the positions of the values.
+
+        This and what follows raises NotRecordedError where the snapshot does not hold it: most is in
+        key snapshots only.
+        """
+        return self._quantities.samples(self._recorded(name), "gradient")
+
+    def update_values(self, name: str) -> npt.NDArray[np.float32]:
+        """(samples,) by how much each sample moved since the snapshot before."""
+        return self._quantities.samples(self._recorded(name), "update")
+
+    def cells(self, name: str) -> Cells:
+        """The whole tensor, summed up over the cells of its sampling grid."""
+        return self._quantities.cells(self._recorded(name))
+
+    def row_norms(self, name: str, of: Of = "values") -> Norms:
+        """Norms of a matrix's rows, of its values or its gradient; of a very long one of some rows."""
+        return self._quantities.row_norms(self._recorded(name), of)
+
+    def column_norms(self, name: str, of: Of = "values") -> Norms:
+        """Norms of a matrix's columns."""
+        return self._quantities.column_norms(self._recorded(name), of)
+
+    def row_norm_histogram(self, name: str) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]]:
+        """(counts (64,), edges (65,)) of the norms of all rows of a very long matrix."""
+        return self._quantities.row_norm_histogram(self._recorded(name))
+
+    def head_norms(self, name: str) -> npt.NDArray[np.float32]:
+        """(heads,) norms of the parts of an attention weight; (3, heads) of a fused Q, K, V."""
+        return self._quantities.head_norms(self._recorded(name))
+
+    def singular_values(self, name: str) -> npt.NDArray[np.float32]:
+        """(min(rows, columns),) of the whole matrix, descending; NaN where they were not computed."""
+        return self._quantities.singular_values(self._recorded(name))
+
+    def embedding(self) -> EmbeddingView:
+        """Sketch, variance and nearest neighbours of the recorded rows of the token embedding."""
+        return self._quantities.embedding()
 
     def array(self, key: str) -> Array | None:
         """A whole array of the snapshot as it lies in the store, None if it was not recorded.
 
         Shapes: values (N - F,), vectors (V - G,) without what the plan holds
         (`Run.frozen`), statistics and gradient_statistics (tensors, keys),
-        histograms (tensors, 64), embedding_rows (K, width), embedding_scores (K, 8).
+        histograms (tensors, 64), embedding_rows (K, width), embedding_scores (K, 8); those of the
+        further quantities are in docs/FORMAT.md.
         """
         if key not in layout.SNAPSHOT_ARRAYS:
             raise KeyError(key)
@@ -139,31 +174,49 @@ class StoredSnapshot:
         """`array` for a table that must be there; NotRecordedError if it was switched off."""
         table = self.array(key)
         if table is None:
-            raise NotRecordedError(
-                f"{self._run.path}: iteration {self.iteration} holds no {key}; they were switched off.",
-                path=self._run.path,
-            )
+            raise self._not_recorded(key)
         return table
 
-    def _cached(self, key: str) -> Array:
+    def rows_of(self, key: str, start: int, count: int) -> Array:
+        """Rows of a sharded array that must be there; NotRecordedError if it was switched off."""
+        if key not in self.record.arrays:
+            raise self._not_recorded(key)
+        try:
+            return self._run.source.read_rows(
+                self._group, key, self._layout(key), self.record.files, start, count
+            )
+        except DamagedArrayError as error:
+            raise self._run.damaged(error.key, str(error)) from error
+
+    def cached(self, key: str) -> Array:
+        """`table`, kept for the next question about this snapshot."""
         return self._run.cached_table(self, key)
 
+    @property
+    def places(self) -> Places:
+        """Where each tensor's part lies in the packed arrays."""
+        return self._run.shapes(self.record.plan).places
+
+    @property
+    def path(self) -> Path | str:
+        """Where the run is."""
+        return self._run.path
+
+    @cached_property
+    def _quantities(self) -> Quantities:
+        return Quantities(self)
+
+    def _not_recorded(self, key: str) -> NotRecordedError:
+        why = "it is no key snapshot" if self.tier == "core" else "they were switched off, or never there"
+        return NotRecordedError(
+            f"{self.path}: iteration {self.iteration} holds no {key}: {why}.", path=self.path
+        )
+
     def _shape(self, key: str) -> tuple[int, ...]:
-        plan, run = self.plan, self._run
-        match key:
-            case "values" | "vectors":
-                return (plan.moving(key),)
-            case "statistics":
-                return len(plan.tensors), len(run.statistic_keys)
-            case "gradient_statistics":
-                return len(plan.tensors), len(run.gradient_keys)
-            case "histograms":
-                return len(plan.tensors), HISTOGRAM_BINS
-        embedding = plan.embedding
-        tokens, width = (0, 0) if embedding is None else (len(embedding.tokens), embedding.width)
-        if key == "embedding_rows":
-            return tokens, width
-        return tokens, 0 if self.basis is None else run.basis(self.basis).components.shape[0]
+        n_scores = 0
+        if key == "embedding_scores" and self.basis is not None:
+            n_scores = self._run.basis(self.basis).components.shape[0]
+        return self._run.shapes(self.record.plan).of(key, n_scores)
 
     def _layout(self, key: str) -> layout.ArrayLayout:
         return layout.layout_of(key, self._shape(key), layout.SNAPSHOT_ARRAYS[key])

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,8 +18,6 @@ import numpy.typing as npt
 
 from paramviz.errors import DamagedRunError, UsageError
 from paramviz.schema import (
-    FORMAT_MAJOR,
-    FORMAT_MINOR,
     GRADIENT_KEYS,
     STATISTIC_KEYS,
     Description,
@@ -37,16 +33,35 @@ from paramviz.store.block_writer import BlockWriter
 from paramviz.store.blocks import BLOCK_SNAPSHOTS, TIMELINE_TABLES
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.files import Durability, HeldLock, RunFiles
-from paramviz.store.group_files import GroupEncoder, LaidOutArray, laid_out, sealed_record, seals
+from paramviz.store.group_files import (
+    GroupEncoder,
+    LaidOutArray,
+    laid_out,
+    packed_strings,
+    sealed_record,
+    seals,
+)
 from paramviz.store.journal import commit_entry
 from paramviz.store.journal_writer import JournalWriter
 from paramviz.store.opening import open_files, open_run
 from paramviz.store.placement import FOLDERS, cannot_write, run_exists
 from paramviz.store.reader import Run
 from paramviz.store.records import Record, commit_record, open_record, plan_record, read_tensors
-from paramviz.store.root import parse_root
+from paramviz.store.root import new_root, refuse_older
+from paramviz.store.shapes import Shapes
 
 Array = npt.NDArray[Any]
+
+SNAPSHOT_FIELDS = (
+    "values",
+    "vectors",
+    "statistics",
+    "histograms",
+    "gradient_statistics",
+    "embedding_rows",
+    "embedding_scores",
+)
+"""Arrays that a `Snapshot` has fields for; the others are in its `more`."""
 
 
 class RunWriter:
@@ -65,6 +80,7 @@ class RunWriter:
         self._lock = lock
         self._encoder = GroupEncoder()
         self._plans: list[Plan] = []
+        self._shapes: list[Shapes] = []
         self._n_bases = 0
         self._committed: set[int] = set()
         self._closed = False
@@ -89,7 +105,7 @@ class RunWriter:
         the description is more than a reader takes (`limits`).
         """
         files = open_files(path, durability)
-        root = _root_record(files.path, name or _name_of(files.path), description, vocabulary is not None)
+        root = new_root(files.path, name, description, has_vocabulary=vocabulary is not None)
         existed = files.refuse_occupied()
         try:
             files.make_root()
@@ -117,9 +133,11 @@ class RunWriter:
         """Continue a run that ended or crashed.
 
         Raises NotARunError, FormatVersionError or DamagedRunError as reading
-        it does, RunLockedError if it is still being recorded.
+        it does, FormatVersionError too for a run of an earlier version, RunLockedError
+        if it is still being recorded.
         """
         run = open_run(path)
+        refuse_older(run.path, run.root)
         files = open_files(path, durability)
         try:
             files.make_root()
@@ -154,10 +172,15 @@ class RunWriter:
         vector_positions: npt.NDArray[np.int64],
         embedding: EmbeddingPlan | None = None,
         frozen: FrozenSamples | None = None,
+        *,
+        cell_edges: npt.NDArray[np.int64] | None = None,
+        sketch_basis: npt.NDArray[np.float32] | None = None,
+        neighbour_tokens: npt.NDArray[np.int32] | None = None,
     ) -> Plan:
         """Fix what the following snapshots hold. positions: (N,), vector_positions: (V,).
 
-        frozen: the samples at the last F and G of these positions, which no snapshot repeats.
+        frozen: the samples at the last F and G of these positions, which no snapshot repeats. The
+        others: see `Plan`.
         UsageError for a catalogue that is more than a reader takes (`limits`).
         """
         frozen = frozen or FrozenSamples(np.empty(0, np.float16), np.empty(0, np.float32))
@@ -169,6 +192,9 @@ class RunWriter:
             embedding,
             len(frozen.values),
             len(frozen.vectors),
+            np.empty(0, np.int64) if cell_edges is None else cell_edges,
+            sketch_basis,
+            np.empty(0, np.int32) if neighbour_tokens is None else neighbour_tokens,
         )
         key, record = layout.plan_key(plan.number), plan_record(plan)
         try:
@@ -183,11 +209,16 @@ class RunWriter:
             "vector_positions": vector_positions,
             layout.FROZEN_ARRAYS["values"]: frozen.values,
             layout.FROZEN_ARRAYS["vectors"]: frozen.vectors,
+            "cell_edges": plan.cell_edges,
+            "neighbour_tokens": plan.neighbour_tokens,
         }
+        if sketch_basis is not None:
+            arrays["sketch_basis"] = sketch_basis
         if embedding is not None:
             arrays["embedding_tokens"] = embedding.tokens
         self._publish_group(key, laid_out(arrays), record)
         self._plans.append(plan)
+        self._shapes.append(_shapes(plan))
         self._journal.note({"k": "plan", "plan": plan.number})
         return plan
 
@@ -214,18 +245,18 @@ class RunWriter:
     def commit(self, snapshot: Snapshot) -> None:
         """Publish a snapshot; blocks until it is visible.
 
-        Raises ValueError if the iteration is committed already or its plan is
-        unknown; OSError if a file cannot be written, and then nothing of it
-        is visible.
+        Raises ValueError if the iteration is committed already, its plan is
+        unknown or an array has not the shape that a reader expects; OSError if
+        a file cannot be written, and then nothing of it is visible.
         """
         iteration = snapshot.iteration
         if iteration in self._committed:
             raise ValueError(f"{self.path}: iteration {iteration} is committed already")
         if iteration < 0 or not 0 <= snapshot.plan < len(self._plans):
             raise ValueError(f"{self.path}: no plan {snapshot.plan} for iteration {iteration}")
-        arrays = {
-            key: array for key in layout.SNAPSHOT_ARRAYS if (array := getattr(snapshot, key)) is not None
-        }
+        arrays = {key: array for key in SNAPSHOT_FIELDS if (array := getattr(snapshot, key)) is not None}
+        arrays |= snapshot.more
+        self._check_shapes(snapshot, arrays)
         files = self._encoder.files(laid_out(arrays))
         record = commit_record(snapshot, len(self._committed), seals(files))
         group = layout.iteration_key(iteration)
@@ -241,6 +272,17 @@ class RunWriter:
         self.stored_bytes += sum(map(len, files.values()))
         self._journal.note(commit_entry(record, layout.seal(record), time.time()))
         self._blocks.add_snapshot(iteration, snapshot.plan, arrays)
+
+    def _check_shapes(self, snapshot: Snapshot, arrays: Mapping[str, Array]) -> None:
+        """What has another shape than the plan says could never be read again."""
+        shapes, scores = self._shapes[snapshot.plan], snapshot.embedding_scores
+        for key, array in arrays.items():
+            expected = shapes.of(key, 0 if scores is None else scores.shape[1])
+            if array.shape != expected:
+                raise ValueError(
+                    f"{self.path}: {key} of iteration {snapshot.iteration} has the shape {array.shape}; "
+                    f"plan {snapshot.plan} says {expected}"
+                )
 
     def log_step(self, iteration: int, scalars: Mapping[str, float], time_unix_s: float) -> None:
         """Journal the scalars of a step. Later entries for the same iteration add to it."""
@@ -281,7 +323,7 @@ class RunWriter:
             self._files.make_folders((folder,))
             self._files.publish(f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata())
         if vocabulary is not None:
-            text, offsets = _pack_strings(vocabulary)
+            text, offsets = packed_strings(vocabulary)
             arrays: dict[str, Array] = {"text": text, "offsets": offsets}
             record = {"tokens": len(vocabulary), "bytes": len(text)}
             self._publish_group(layout.VOCABULARY, laid_out(arrays), record)
@@ -296,6 +338,7 @@ class RunWriter:
         """Take over the numbering of a run, and journal what a crash kept out of the journal."""
         self._make_private_folders()
         self._plans = list(run.plans)
+        self._shapes = [_shapes(plan) for plan in self._plans]
         self._n_bases = run.n_bases
         self._committed = set(run.iterations.tolist())
         self._journal = JournalWriter(self._files, run.n_journal_segments, run.last_segment_bytes)
@@ -339,35 +382,5 @@ class RunWriter:
         self._files.publish(f"{key}/{layout.GROUP_RECORD}", sealed_record(record, files))
 
 
-def _root_record(path: Path | str, name: str, description: Description, has_vocabulary: bool) -> Record:
-    """The root record of a new run; UsageError for one that could not be read again."""
-    root = {
-        "format": f"{FORMAT_MAJOR}.{FORMAT_MINOR}",
-        "run_id": secrets.token_hex(8),
-        "name": name,
-        "created_unix_s": time.time(),
-        "statistics": list(STATISTIC_KEYS),
-        "gradient_statistics": list(GRADIENT_KEYS),
-        "vocabulary": has_vocabulary,
-        "description": description,
-    }
-    try:
-        parse_root(open_record(layout.group_metadata(root)))
-    except CorruptBytesError as error:
-        raise UsageError(
-            f"{path}: what the run says of itself could not be read again: its record {error}. Leave out "
-            "of the configuration what is large."
-        ) from error
-    return root
-
-
-def _name_of(path: Path | str) -> str:
-    return str(path).rstrip("/").replace("\\", "/").rpartition("/")[2].removesuffix(".zarr")
-
-
-def _pack_strings(strings: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Strings as (bytes,) uint8 of UTF-8 and (n + 1,) int64 offsets. Lone surrogates survive."""
-    encoded = [s.encode("utf-8", "surrogatepass") for s in strings]
-    offsets = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum([len(e) for e in encoded], out=offsets[1:])
-    return np.frombuffer(b"".join(encoded), np.uint8), offsets
+def _shapes(plan: Plan) -> Shapes:
+    return Shapes(plan, len(STATISTIC_KEYS), len(GRADIENT_KEYS))

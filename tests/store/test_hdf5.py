@@ -54,7 +54,7 @@ def test_h5py_alone_reads_everything(exported):
     made = made_runs.snapshot(2)
     with h5py.File(exported) as file:
         root = json.loads(file.attrs["record"])
-        assert (root["format"], root["name"]) == ("0.1", "run")
+        assert (root["format"], root["name"]) == ("1.0", "run")
         catalogue = json.loads(file["plans/0000"].attrs["record"])["tensors"]
         tensor = next(t for t in catalogue if t["name"] == "h.0.fc.weight")
         group = file["iterations/00000002"]

@@ -45,6 +45,24 @@ def test_a_sample_is_a_submatrix_in_row_major_order(shape_groups, budget, seed):
     assert np.array_equal(grid.positions, np.add.outer(rows * shape[1], columns).ravel())
 
 
+@given(grouped_shapes(), budgets, seeds, st.booleans())
+def test_edges_cut_the_matrix_into_one_cell_around_each_sample(shape_groups, budget, seed, transposed):
+    """And never through a head, once each head has a cell of its own."""
+    shape, groups = shape_groups
+    stored = shape[::-1] if transposed else shape
+    grid = sample_grid(stored, budget, seed=seed, transposed=transposed, **groups)
+    per_axis = list(groups.values())[::-1] if transposed else list(groups.values())
+    for drawn, edges, extent, n_groups in (
+        (grid.rows, grid.row_edges, stored[0], per_axis[0]),
+        (grid.columns, grid.column_edges, stored[1], per_axis[1]),
+    ):
+        assert edges.dtype == np.int64
+        assert (edges[0], edges[-1], len(edges)) == (0, extent, len(drawn) + 1)
+        assert ((edges[:-1] <= drawn) & (drawn < edges[1:])).all()
+        if len(drawn) >= n_groups:
+            assert set(np.arange(0, extent + 1, extent // n_groups)) <= set(edges)
+
+
 @given(grouped_shapes(), budgets)
 def test_a_sample_fills_more_than_half_of_its_budget_and_never_exceeds_it(shape_groups, budget):
     shape, groups = shape_groups

@@ -28,7 +28,7 @@ export function info(id: string, iterations: number[], status: RunInfo['status']
     id,
     run_id: id,
     name: id,
-    format: '0.1',
+    format: '1.0',
     status,
     created_unix_s: 0,
     age_s: 2,

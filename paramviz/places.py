@@ -1,0 +1,119 @@
+"""Where each tensor's part lies in the arrays of a snapshot that hold more than samples.
+
+These arrays are packed: the cells, rows, columns and heads of all tensors one behind the
+other, in the order of the catalogue. Everything here follows from the catalogue alone
+(docs/FORMAT.md, "Further quantities").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from paramviz.schema import EmbeddingPlan, Plan, TensorInfo
+
+MOST_NORMS = 16_384
+"""A matrix with more rows (or columns) than this gives norms of its sampled ones only, and a histogram."""
+
+HEAD_ROLES = frozenset(
+    {"attention_query", "attention_key", "attention_value", "attention_qkv", "attention_projection"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tensor's part of a packed array: `size` elements from `offset`, to be seen as `shape`.
+
+    `entry` counts the tensors that have a part, for tables of one line each.
+    """
+
+    entry: int
+    offset: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        n = 1
+        for extent in self.shape:
+            n *= extent
+        return n
+
+    @property
+    def span(self) -> slice:
+        return slice(self.offset, self.offset + self.size)
+
+
+class Packing:
+    """One packed array: the places of the tensors in it, by their index, and its length."""
+
+    def __init__(self, shapes: Iterator[tuple[int, tuple[int, ...]]]) -> None:
+        """shapes: (index of a tensor, shape of its part)."""
+        self.places: dict[int, Place] = {}
+        self.length = 0
+        for entry, (index, shape) in enumerate(shapes):
+            place = Place(entry, self.length, shape)
+            self.places[index] = place
+            self.length += place.size
+
+    @property
+    def entries(self) -> int:
+        return len(self.places)
+
+
+class Places:
+    """The packings of one plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        """plan: its catalogue and its counts are looked at, not its positions."""
+        recorded = [tensor for tensor in plan.tensors if tensor.samples > 0]
+        embedding = plan.embedding
+        self.cells = Packing((t.index, t.grid) for t in recorded if has_cells(t))
+        self.edges = Packing((t.index, (sum(t.grid) + 2,)) for t in recorded if has_cells(t))
+        self.rows = Packing((t.index, (n_row_norms(t, embedding),)) for t in recorded if has_norms(t))
+        self.columns = Packing((t.index, (n_column_norms(t),)) for t in recorded if has_norms(t))
+        self.long = Packing((t.index, (1,)) for t in recorded if is_long(t))
+        self.heads = Packing((t.index, heads_shape(t)) for t in recorded if heads_shape(t))
+        moving = (t for array in ("values", "vectors") for t in recorded if t.array == array)
+        self.moving = Packing((t.index, t.grid) for t in moving if t.offset < plan.moving(t.array))
+        self.spectra = Packing((t.index, (min(t.matrix_shape),)) for t in recorded if has_norms(t))
+
+
+def has_cells(tensor: TensorInfo) -> bool:
+    """Whether a tensor is summed up over cells: not if it is kept whole, since each cell is then a sample."""
+    return 0 < tensor.samples < tensor.size
+
+
+def has_norms(tensor: TensorInfo) -> bool:
+    """Whether a tensor has rows and columns to speak of."""
+    return tensor.samples > 0 and min(tensor.matrix_shape) > 1
+
+
+def is_long(tensor: TensorInfo) -> bool:
+    """Whether a matrix has too many rows for a norm of each, as embeddings of large vocabularies have."""
+    return has_norms(tensor) and tensor.matrix_shape[0] > MOST_NORMS
+
+
+def n_row_norms(tensor: TensorInfo, embedding: EmbeddingPlan | None) -> int:
+    """How many rows of a matrix have a norm of their own: all; of a long one the recorded tokens, or those
+    that are sampled."""
+    if not is_long(tensor):
+        return tensor.matrix_shape[0]
+    if embedding is not None and embedding.tensor == tensor.name:
+        return len(embedding.tokens)
+    return tensor.grid[0]
+
+
+def n_column_norms(tensor: TensorInfo) -> int:
+    """How many columns of a matrix have a norm of their own: all, or the sampled ones of a wide one."""
+    columns = tensor.matrix_shape[1]
+    return columns if columns <= MOST_NORMS else tensor.grid[1]
+
+
+def heads_shape(tensor: TensorInfo) -> tuple[int, ...]:
+    """(3, heads) of a fused Q, K, V; (heads,) of any other weight of attention; () of what has no heads."""
+    groups = max(tensor.row_groups, tensor.column_groups)
+    if tensor.role not in HEAD_ROLES or not has_norms(tensor) or groups <= 1:
+        return ()
+    if tensor.role == "attention_qkv":
+        return (3, groups // 3) if groups % 3 == 0 else ()
+    return (groups,)
