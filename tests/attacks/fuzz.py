@@ -46,7 +46,7 @@ ends its process."""
 
 ADDRESS_SPACE_BYTES = 4 << 30
 
-VERIFIED, VIEWED = 4, 4
+VERIFIED, VIEWED = 8, 4
 """One of so many is also given to `verify`, and one of so many of those on a disk to the viewer."""
 
 
