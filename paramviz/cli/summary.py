@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from paramviz.errors import DamagedRunError
 from paramviz.schema import Plan
-from paramviz.store import Run
+from paramviz.store import Run, layout
+from paramviz.store.dense_source import stored_bytes
 
 TRAINING_KEYS = frozenset({"model", "parameters", "config", "optimizer", "versions", "thinned", "packed"})
 """Parts of a description that speak of the training and of this copy; all others of who ran it, and where."""
@@ -115,17 +116,17 @@ def _stored(run: Run) -> tuple[dict[str, Any], tuple[DamagedRunError, ...]]:
     """What the snapshots hold, and in how many bytes: `raw` as arrays, `stored` as files."""
     damage: list[DamagedRunError] = []
     recorded: Counter[str] = Counter()
-    raw_bytes = stored_bytes = 0
+    raw, stored = 0, 0.0
     for iteration in run.iterations.tolist():
         try:
             snapshot = run[iteration]
-            raw_bytes += sum(snapshot.raw_bytes(key) for key in snapshot.record.arrays)
+            raw += sum(snapshot.raw_bytes(key) for key in snapshot.record.arrays)
         except DamagedRunError as error:
             damage.append(error)
             continue
         recorded.update(snapshot.record.arrays)
-        stored_bytes += sum(seal.length for seal in snapshot.record.files.values())
+        stored += stored_bytes(run.source, layout.iteration_key(iteration), snapshot.record.files)
     return {
         "recorded": dict(sorted(recorded.items())),
-        "bytes": {"raw": raw_bytes, "stored": stored_bytes},
+        "bytes": {"raw": raw, "stored": round(stored)},
     }, tuple(damage)

@@ -22,7 +22,7 @@ NAMESPACE = "paramviz"
 
 GROUP_RECORD = "zarr.json"
 PLANS, BASES, ITERATIONS, VOCABULARY = "plans", "bases", "iterations", "vocabulary"
-TIMELINE, SCALARS = "timeline", "scalars"
+TIMELINE, SCALARS, DENSE = "timeline", "scalars", "dense"
 BLOCK_FOLDERS = (TIMELINE, SCALARS)
 """Groups of blocks, which say again what snapshots and journal say, for quick and for foreign readers."""
 

@@ -65,6 +65,9 @@ TABLE_COLUMNS = 256
 BLOCK_ROWS = 4096
 """Snapshots or steps in a block."""
 
+DENSE_SNAPSHOTS = 64
+"""In a dense block; ours have 16. A piece of so many takes half a megabyte."""
+
 JOURNAL_STEPS = 1 << 22
 """Each costs some hundred bytes of memory."""
 

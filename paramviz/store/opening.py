@@ -8,6 +8,7 @@ from pathlib import Path
 
 from paramviz.errors import NotARunError, OutputError, UsageError
 from paramviz.store import layout
+from paramviz.store.dense_source import DenseSource
 from paramviz.store.files import DirectoryFiles, Durability, RunFiles
 from paramviz.store.reader import Run
 from paramviz.store.remote import RemotePlace, is_address
@@ -34,6 +35,12 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 
 def open_source(path: str | os.PathLike[str]) -> Source:
     """The source that fits what lies at `path`; NotARunError if no run can be there."""
+    source = _open_container(path)
+    # Only a packed run has dense blocks, and what another program unzipped from one.
+    return DenseSource(source) if source.lists_quickly and DenseSource.is_needed_for(source) else source
+
+
+def _open_container(path: str | os.PathLike[str]) -> Source:
     if is_address(path):
         return _open_address(str(path))
     run = Path(path)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paramviz.store.copying import KeyedFile, Progress, Selection, copied_files
+from paramviz.store.dense_packing import DensePacker
 from paramviz.store.opening import open_run
 from paramviz.store.placement import staged_path
 from paramviz.store.thinning import Thinner
@@ -24,12 +25,18 @@ _UNIX = 3
 
 @dataclass(frozen=True, slots=True)
 class PackReport:
-    """What a packed run holds: `snapshots` of the run's `of`, in a file of `bytes`."""
+    """What a packed run holds: `snapshots` of the run's `of`, in a file of `bytes`.
+
+    dense_snapshots: those of which the samples lie in dense blocks.
+    plain_bytes: what the file would have without blocks.
+    """
 
     path: Path
     snapshots: int
     of: int
     bytes: int
+    dense_snapshots: int
+    plain_bytes: int
 
 
 def pack_run(
@@ -39,26 +46,37 @@ def pack_run(
     every: int = 1,
     max_mb: float | None = None,
     anonymous: bool = False,
+    dense: bool = False,
     progress: Progress | None = None,
 ) -> PackReport:
     """Write the run at `path` into one zip file, which is there whole or not at all.
 
     every: keep one of so many snapshots, and the first, the last and the
     forced ones. max_mb: keep fewer until the file is at most so large (10⁶
-    bytes). anonymous: see docs/SHARING.md. What is committed meanwhile is not
+    bytes). anonymous: see docs/SHARING.md. dense: keep the differences between
+    consecutive snapshots, where that is smaller (docs/FORMAT.md). What is committed meanwhile is not
     in it. Raises OutputError if `out` exists or cannot be written, UsageError
     if the run cannot be made as small as `max_mb`, DamagedRunError at the
     first file that is not what was committed.
     """
     run, target = open_run(path), Path(out)
-    thinner = Thinner(run, every, max_mb, anonymous)
+    thinner = Thinner(run, every, max_mb, anonymous, dense)
     with staged_path(target) as staged:
         while True:
-            selection = thinner.selection()
-            _write_zip(staged, copied_files(run, selection, progress))
+            selection, packer = thinner.selection(), DensePacker()
+            files = copied_files(run, selection, progress)
+            _write_zip(staged, packer.repacked(files) if dense else files)
             if thinner.accepts(staged.stat().st_size):
                 break
-    return PackReport(target, len(selection.iterations), len(run.iterations), target.stat().st_size)
+    size = target.stat().st_size
+    return PackReport(
+        path=target,
+        snapshots=len(selection.iterations),
+        of=len(run.iterations),
+        bytes=size,
+        dense_snapshots=packer.snapshots,
+        plain_bytes=size + packer.saved_bytes,
+    )
 
 
 def unpack_run(

@@ -8,7 +8,9 @@ import numpy.typing as npt
 from paramviz.errors import UsageError
 from paramviz.schema import FORCING_EVENTS
 from paramviz.store.copying import Selection
+from paramviz.store.dense_index import is_samples
 from paramviz.store.reader import Run
+from paramviz.store.records import CommitRecord
 
 _MB = 1_000_000
 _GROWTH = 1.1
@@ -26,11 +28,19 @@ def keep_every(forced_T: npt.NDArray[np.bool_], every: int) -> npt.NDArray[np.bo
     return keep_T
 
 
+def _least_bytes(record: CommitRecord, dense: bool) -> int:
+    """Bytes that a snapshot takes in any copy that holds it."""
+    kept = (seal.length for key, seal in record.files.items() if not (dense and is_samples(key)))
+    return sum(kept)
+
+
 class Thinner:
     """Chooses the snapshots of a copy, and fewer of them as long as the copy is too large."""
 
-    def __init__(self, run: Run, every: int, max_mb: float | None, anonymous: bool) -> None:
-        """Raises UsageError if `every` makes no sense, DamagedRunError if a commit record is damaged."""
+    def __init__(self, run: Run, every: int, max_mb: float | None, anonymous: bool, dense: bool) -> None:
+        """dense: whether samples may take less in the copy than they do in the run.
+
+        Raises UsageError if `every` makes no sense, DamagedRunError if a commit record is damaged."""
         if every < 1:
             raise UsageError(f"every={every}: one of so many snapshots is kept; at least 1.")
         self._run, self._every, self._anonymous = run, every, anonymous
@@ -40,7 +50,7 @@ class Thinner:
             [any(event.kind in FORCING_EVENTS for event in record.events) for record in records], bool
         )
         if self._limit is not None:
-            stored_T = np.array([sum(f.length for f in r.files.values()) for r in records], np.int64)
+            stored_T = np.array([_least_bytes(record, dense) for record in records], np.int64)
             self._skip_what_cannot_fit(stored_T, self._limit)
 
     def selection(self) -> Selection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,8 @@ from pathlib import Path
 from paramviz.errors import DamagedRunError
 from paramviz.store import layout
 from paramviz.store.codec import CorruptBytesError
+from paramviz.store.dense_source import DenseSource
+from paramviz.store.encoded import FileCheck
 from paramviz.store.groups import read_group_record
 from paramviz.store.journal import JournalReader
 from paramviz.store.opening import open_run
@@ -113,6 +115,8 @@ class _Verification:
             self._note_once(error)
         for folder in layout.BLOCK_FOLDERS:
             self._check_blocks(folder)
+        if isinstance(run.source, DenseSource):
+            self._take(run.source.check_blocks())
 
     def _check_blocks(self, folder: str) -> None:
         n_blocks = self._run.blocks.count(folder)
@@ -180,8 +184,11 @@ class _Verification:
         self._decode(snapshot)
 
     def _check_files(self, group: str, files: dict[str, FileSeal]) -> None:
-        for check in self._run.source.check_files(group, files):
-            if check.problem != "is missing":
+        self._take(self._run.source.check_files(group, files))
+
+    def _take(self, checks: Iterable[FileCheck]) -> None:
+        for check in checks:
+            if not (check.problem or "").startswith("is missing"):
                 self._files += 1
                 self._bytes += check.n_bytes
             if check.problem is not None:

@@ -42,6 +42,12 @@ _NAME = re.compile(r"(?:(?!\.\.?(?:/|$))[!-.0-9;-\[\]-~ ]+(?:/|$))+")
 LOCAL_HEADER_BYTES = 30
 """What stands before a member's name and data, at least."""
 
+
+def member_bytes(name: str, size: int) -> int:
+    """What a file of `size` bytes takes in a zip: its data, its header and its entry in the list."""
+    return LOCAL_HEADER_BYTES + _ENTRY.size + 2 * len(name) + size
+
+
 ReadAt = Callable[[int, int], bytes]
 """(offset, length) → at most so many bytes of the file."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 from click.testing import CliRunner
 
@@ -27,6 +30,19 @@ def test_a_run_is_packed_looked_at_checked_and_unpacked(run_path, tmp_path):
     done = paramviz("unpack", packed, tmp_path / "again")
     assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'again'}: unpacked\n")
     assert paramviz("verify", tmp_path / "again").exit_code == 0
+
+
+def test_dense_says_what_it_saves(run_path, tmp_path):
+    writer = made_runs.start(tmp_path / "calm")
+    for iteration in range(4):
+        writer.commit(replace(made_runs.snapshot(0), iteration=iteration))
+    writer.close("finished")
+    done = paramviz("pack", tmp_path / "calm", tmp_path / "calm.zarr.zip", "--dense")
+    assert re.fullmatch(r".*: 4 snapshots, \d+ kB \(\d+ kB without --dense\)\n", done.stdout)
+    assert paramviz("verify", tmp_path / "calm.zarr.zip").exit_code == 0
+    done = paramviz("pack", run_path, tmp_path / "random.zarr.zip", "--dense")
+    assert done.exit_code == 0
+    assert done.stdout.endswith("; --dense saves nothing here, so all snapshots are as they were recorded\n")
 
 
 def test_info_says_that_a_run_was_thinned_and_not_that_this_reveals_anything(run_path, tmp_path):
