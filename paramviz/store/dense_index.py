@@ -87,8 +87,9 @@ def read_block(source: Source, number: int) -> DenseBlock:
             raise CorruptBytesError("holds a block without samples")
         plan, files = dense_layout(len(iterations), samples), read_files(record)
         array = f"{VALUES}/{plan.chunk_name}"
-        if array not in files:
-            raise CorruptBytesError("lists no file of its array")
+        # Checksums of the inner chunks make it possible to read a block by bounded parts, whatever its size.
+        if array not in files or len(files[array].chunks) != plan.n_inner:
+            raise CorruptBytesError("does not list its array with the checksums of its chunks")
         check_extent(plan, files[array].length)
         differences = _differences(record["differences"])
         return DenseBlock(group, iterations, samples, differences, plan, files)
@@ -106,7 +107,7 @@ def block_by_iteration(blocks: dict[int, Iterations]) -> dict[int, int]:
     for number, iterations in blocks.items():
         for iteration in iterations:
             if iteration in found:
-                raise CorruptBytesError(f"has iteration {iteration} in two places")
+                raise CorruptBytesError(f"has iteration {iteration} in two blocks")
             found[iteration] = number
     return found
 
@@ -114,7 +115,10 @@ def block_by_iteration(blocks: dict[int, Iterations]) -> dict[int, int]:
 def _iterations(listed: Any) -> Iterations:
     if not isinstance(listed, list) or not 1 <= len(listed) <= limits.DENSE_SNAPSHOTS:
         raise CorruptBytesError(f"holds a block of no, or more than {limits.DENSE_SNAPSHOTS}, iterations")
-    return tuple(whole(iteration, "an iteration") for iteration in listed)
+    iterations = tuple(whole(iteration, "an iteration") for iteration in listed)
+    if len(set(iterations)) < len(iterations):
+        raise CorruptBytesError("holds a block with an iteration twice")
+    return iterations
 
 
 def _differences(value: Any) -> Differences:

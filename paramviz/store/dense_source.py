@@ -247,14 +247,16 @@ class DenseSource:
     def _blocks_found(self) -> dict[int, Iterations]:
         """What the blocks themselves say, where the list of them is lost."""
         found: dict[int, Iterations] = {}
+        seen: set[int] = set()
         for name in sorted(self._source.list_folder(layout.DENSE)):
             if len(name) == 6 and name.isascii() and name.isdigit():
                 try:
-                    added = {**found, int(name): read_block(self._source, int(name)).iterations}
-                    block_by_iteration(added)
-                except CorruptBytesError:
+                    iterations = read_block(self._source, int(name)).iterations
+                except DamagedArrayError:
                     continue
-                found = added
+                if seen.isdisjoint(iterations):
+                    found[int(name)] = iterations
+                    seen.update(iterations)
         return found
 
 

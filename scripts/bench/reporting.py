@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
+
+REPEATS = 5
+PATIENCE_S = 2.0
+"""A question that takes longer is asked once only."""
 
 
 def machine() -> str:
@@ -29,6 +36,21 @@ def spread(values: Sequence[float], unit: str, digits: int = 1) -> str:
         f"p50 {percentile(values, 50):.{digits}f} {unit}, p95 {percentile(values, 95):.{digits}f} {unit} "
         f"({len(values)} measured)"
     )
+
+
+def median_ms(question: Callable[[], object], most: int = REPEATS) -> float:
+    """Of a question that is asked `most` times, fewer if the answers take long."""
+    taken_s: list[float] = []
+    while len(taken_s) < most and sum(taken_s) < PATIENCE_S:
+        started = time.perf_counter()
+        question()
+        taken_s.append(time.perf_counter() - started)
+    return 1000 * statistics.median(taken_s)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(os.path.getsize(Path(place, file)) for place, _, files in os.walk(folder) for file in files)
 
 
 def row(label: str, text: str) -> None:

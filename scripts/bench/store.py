@@ -11,7 +11,6 @@ the run are read by paramviz too. Every number read is compared with what was wr
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -24,17 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.other_stores import KEEPERS
-from bench.reporting import machine, title
+from bench.reporting import folder_bytes, machine, median_ms, title
 from bench.snapshots import N_TENSORS, Keeper, Opened, OpenedRun, Paramviz, made
 from paramviz.store import pack_run
 from paramviz.store.hdf5_export import export_hdf5
 
 COUNTS = (10, 100, 1_000, 10_000)
 QUICK_COUNTS = (10, 100)
-REPEATS = 5
-PATIENCE_S = 2.0
-"""A question that takes longer is asked once only."""
-
 KEY = 1
 
 
@@ -76,7 +71,7 @@ def grow(keeper: Keeper, folder: Path, counts: tuple[int, ...]) -> list[Measured
             keeper.append(iteration, values, table)
             append_s.append(time.perf_counter() - started)
         newest_ms = 1000 * statistics.median(append_s[-max(5, count // 10) :])
-        measured.append(measure(keeper.name, keeper.open, count, _size(folder), newest_ms))
+        measured.append(measure(keeper.name, keeper.open, count, folder_bytes(folder), newest_ms))
         if isinstance(keeper, Paramviz):
             measured += measure_copies(keeper.path, folder, count)
     keeper.close()
@@ -131,15 +126,6 @@ def measure(
     )
 
 
-def median_ms(question: Callable[[], object], most: int = REPEATS) -> float:
-    taken_s: list[float] = []
-    while len(taken_s) < most and sum(taken_s) < PATIENCE_S:
-        started = time.perf_counter()
-        question()
-        taken_s.append(time.perf_counter() - started)
-    return 1000 * statistics.median(taken_s)
-
-
 def report(measured: list[Measured], counts: tuple[int, ...]) -> None:
     questions: tuple[tuple[str, Callable[[Measured], float | None]], ...] = (
         ("Appending a snapshot, ms", lambda m: m.append_ms),
@@ -160,10 +146,6 @@ def report(measured: list[Measured], counts: tuple[int, ...]) -> None:
     zipped = {m.count: m.tensor_ms for m in measured if m.keeper == "paramviz, zip"}
     title("Random access in the zip, times that in the directory")
     print(f"  {'':<24}" + "".join(f"{zipped[count] / directory[count]:>12.2f}" for count in counts))
-
-
-def _size(folder: Path) -> int:
-    return sum(os.path.getsize(Path(place, file)) for place, _, files in os.walk(folder) for file in files)
 
 
 if __name__ == "__main__":

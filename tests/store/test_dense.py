@@ -24,7 +24,7 @@ from paramviz.store.dense_packing import BLOCK_SNAPSHOTS
 from paramviz.store.dense_source import DenseSource
 from paramviz.store.hdf5_export import export_hdf5
 from paramviz.store.zip_source import ZipSource
-from tests.store import made_runs
+from tests.store import frozen_runs, made_runs
 from tests.store.dense_runs import (
     ITERATIONS,
     assert_same,
@@ -36,6 +36,8 @@ from tests.store.dense_runs import (
 )
 from tests.store.servers import file_server
 from tests.store.test_pack import files_of
+
+FORMAT = Path(__file__).resolve().parents[2] / "docs/FORMAT.md"
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +59,13 @@ def decoded(planes: np.ndarray, samples: int, differences: int) -> np.ndarray:
 
 
 def documented(planes: np.ndarray, samples: int, differences: int) -> np.ndarray:
-    """The same by docs/FORMAT.md alone: what it tells a reader who has numpy and no paramviz."""
-    z = planes[0::2].astype(np.uint16) * 256 + planes[1::2]
-    d = (z >> 1) ^ -(z & 1)
-    if differences == 2:
-        d[:, 1:] = np.cumsum(d[:, 1:], axis=1, dtype=np.uint16)
-    m = np.cumsum(d, axis=1, dtype=np.uint16)
-    bits = np.where(m & 0x8000, 0x7FFF - m, m).astype("<u2")
-    return bits.swapaxes(0, 1).reshape(len(bits[0]), -1)[:, :samples].view("<f2")
+    """The same by the lines in docs/FORMAT.md, for readers who have numpy and no paramviz."""
+    section = FORMAT.read_text().partition("## Dense blocks")[2]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    record = {"iterations": range(planes.shape[1]), "values": samples, "differences": differences}
+    names: dict[str, Any] = {"np": np, "values": planes, "record": record}
+    exec(code, names)
+    return names["samples"]
 
 
 @pytest.mark.parametrize("differences", [1, 2])
@@ -185,6 +186,18 @@ def test_another_plan_begins_another_block_and_a_snapshot_without_samples_is_in_
 def test_a_lone_snapshot_is_in_no_block(tmp_path):
     path = made_runs.make_run(tmp_path / "run", 1)
     assert pack_run(path, tmp_path / "dense.zarr.zip", dense=True).dense_snapshots == 0
+
+
+def test_a_run_with_frozen_tensors_is_packed_as_any_other(tmp_path):
+    path = frozen_runs.make_run(tmp_path / "run")
+    report = pack_run(path, tmp_path / "dense.zarr.zip", dense=True)
+    assert report.dense_snapshots == len(frozen_runs.ITERATIONS)
+    run, original = open_run(report.path), open_run(path)
+    for iteration in frozen_runs.ITERATIONS:
+        for tensor in run.tensors:
+            found, recorded = (r[iteration].values(tensor.name) for r in (run, original))
+            assert found.tobytes() == recorded.tobytes()
+    assert files_of(unpack_run(report.path, tmp_path / "again")) == files_of(path)
 
 
 def test_info_counts_the_bytes_that_the_copy_has(run_path, dense_path):

@@ -147,6 +147,8 @@ def test_a_list_that_differs_from_the_blocks_is_damage(dense_path, tmp_path, blo
         {"iterations": None},
         {"files": {}},
         {"files": {"values/c.0.0.0": [1, 1]}},
+        {"files": {"values/c.0.0.0": [200_000, 1]}},
+        {"files": {"values/c.0.0.0": [1, 1, [1] * 10]}},
         {"files": {"../values/c.0.0.0": [1, 1]}},
     ],
 )
@@ -163,6 +165,18 @@ def test_a_block_that_makes_no_sense_is_refused_by_name(dense_path, tmp_path, ch
     assert verify_run(hostile).problems
     with pytest.raises(DamagedRunError, match="dense/000000/"):
         unpack_run(hostile, tmp_path / "again")
+
+
+def test_blocks_that_contradict_each_other_are_not_both_believed(dense_path, tmp_path):
+    """Without the list, the first block that speaks of a snapshot counts."""
+    name = "dense/000001/zarr.json"
+    record = layout.group_metadata(record_of(dense_path, name) | {"iterations": [*range(15, 31)]})
+    hostile = rewritten(dense_path, tmp_path / "hostile.zip", {name: record, "dense/zarr.json": None})
+    run = open_run(hostile)
+    assert_same(run, [*range(16), *range(32, 40)])
+    for iteration in range(16, 32):
+        with pytest.raises(DamagedRunError, match=f"{iteration:08d}/values"):
+            run[iteration].array("values")
 
 
 def test_a_good_block_in_the_place_of_another_is_noticed(dense_path, tmp_path):
