@@ -15,6 +15,8 @@ import numpy.typing as npt
 _TOP = 15
 """The largest magnitude of a tensor is stored as at least 2**14 and below 2**15."""
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def to_scaled(x: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float16], int]:
     """(float16 of x / 2**exponent, exponent); NaN and infinities stay what they are.
@@ -28,8 +30,12 @@ def to_scaled(x: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float16], int
 
 def from_scaled(x: npt.NDArray[np.float16], exponent: int) -> npt.NDArray[np.float32]:
     """Inverse of `to_scaled`, to the 11 bits of a float16: float32 of the same shape."""
-    with np.errstate(over="ignore", under="ignore"):
-        return np.ldexp(x.astype(np.float64), exponent).astype(np.float32)
+    wide = np.ldexp(x.astype(np.float64), exponent)
+    # What was rounded up to 2**128 was a finite number just below it.
+    finite = np.isfinite(wide)
+    wide[finite] = wide[finite].clip(-_LARGEST, _LARGEST)
+    with np.errstate(under="ignore"):
+        return wide.astype(np.float32)
 
 
 def scale_exponent(x: npt.NDArray[np.floating]) -> int:

@@ -11,7 +11,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 FOUNDATION = {"paramviz.errors", "paramviz.schema"}
-PURE = {"paramviz.sampling", "paramviz.statistics", "paramviz.schedule", "paramviz.catalogue"}
+PURE = {
+    "paramviz.sampling",
+    "paramviz.statistics",
+    "paramviz.schedule",
+    "paramviz.catalogue",
+    "paramviz.places",
+    "paramviz.scaled",
+}
 STORE = {"paramviz.store"}
 
 ALLOWED: dict[str, set[str]] = {

@@ -160,7 +160,7 @@ def test_an_empty_directory_says_how_to_record(failing, tmp_path):
 
 def test_a_run_of_a_newer_format_is_the_environments_fault(failing, run_path):
     record = run_path / "zarr.json"
-    record.write_text(record.read_text().replace('"0.1"', '"9.0"'))
+    record.write_text(record.read_text().replace('"1.0"', '"9.0"'))
     status, err = failing("view", run_path, "--no-browser")
     assert status == 3
     assert "9.0" in err

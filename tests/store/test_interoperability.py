@@ -13,7 +13,7 @@ from tests.store import made_runs
 
 def test_zarr_python_reads_every_array(tmp_path):
     root = zarr.open_group(made_runs.make_run(tmp_path / "run"), mode="r", zarr_format=3)
-    assert root.attrs["paramviz"]["format"] == "0.1"
+    assert root.attrs["paramviz"]["format"] == "1.0"
     for iteration in range(3):
         made = made_runs.snapshot(iteration)
         for key in made_runs.ARRAYS:

@@ -97,7 +97,7 @@ def test_a_damaged_run_that_was_named_is_refused(tmp_path):
 
 def test_a_run_of_a_newer_format_that_was_named_is_refused(tmp_path):
     path = made_runs.make_run(tmp_path / "run", 1)
-    (path / "zarr.json").write_text((path / "zarr.json").read_text().replace('"0.1"', '"7.3"'))
+    (path / "zarr.json").write_text((path / "zarr.json").read_text().replace('"1.0"', '"7.3"'))
     with pytest.raises(FormatVersionError, match=r"7\.3"):
         Catalogue([path])
 
