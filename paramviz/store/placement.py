@@ -33,7 +33,7 @@ def refuse_occupied(run: Path) -> bool:
         names = [p.name for p in run.iterdir()]
         below = run / layout.ITERATIONS
         iterations = [p.name for p in below.iterdir()] if below.exists() else []
-        # Last: somebody else's run may have come to be while we looked, and it is a run whatever we saw of it.
+        # Last: somebody's run may have come to be while we looked, and is one whatever we saw of it.
         if (run / layout.GROUP_RECORD).exists():
             raise run_exists(run)
     except OSError as error:
