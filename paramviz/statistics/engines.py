@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from paramviz.statistics import numpy_engine, numpy_updates
+from paramviz.statistics import numpy_engine, numpy_grid, numpy_updates
 from paramviz.statistics.tally import empty_tally
 
 
@@ -19,14 +19,16 @@ class Engine:
 
     accumulate(x_N, tally, bins): adds elements to a tally and a histogram.
     compare(now_N, before_N, start_N, previous_update_N): (7,) changes of float32 samples.
+    sum_up(x_RC, …): adds a matrix to the sums of its cells, rows and columns.
     """
 
     name: str
     accumulate: Callable[..., Any]
     compare: Callable[..., Any]
+    sum_up: Callable[..., Any]
 
 
-NUMPY = Engine("numpy", numpy_engine.accumulate, numpy_updates.compare)
+NUMPY = Engine("numpy", numpy_engine.accumulate, numpy_updates.compare, numpy_grid.sum_up)
 
 
 @cache
@@ -37,12 +39,21 @@ def current_engine() -> Engine:
     from their cache: seconds the first time, a fraction of one later.
     """
     try:
-        from paramviz.statistics import numba_engine, numba_updates
+        from paramviz.statistics import numba_engine, numba_grid, numba_updates
 
-        engine = Engine("numba", numba_engine.accumulate, numba_updates.compare)
+        engine = Engine("numba", numba_engine.accumulate, numba_updates.compare, numba_grid.sum_up)
         x = np.zeros(1, dtype=np.float32)
         engine.accumulate(x, empty_tally(), None)
         engine.compare(x, x, x, x)
+        sums, line = np.zeros((1, 1)), np.zeros(1)
+        engine.sum_up(
+            x[None],
+            np.zeros(1, np.int64),
+            np.array([0, 1]),
+            *(sums.copy() for _ in range(4)),
+            line,
+            line.copy(),
+        )
     except Exception:
         # Missing, at odds with this numpy or Python, no room for its cache: recording must not depend on it.
         return NUMPY

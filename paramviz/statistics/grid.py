@@ -1,0 +1,88 @@
+"""A whole matrix summed up: over the cells of a grid, along its rows, along its columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from paramviz.statistics.engines import current_engine
+
+Floats = npt.NDArray[np.float64]
+Edges = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridSums:
+    """Sums over the finite elements of a matrix.
+
+    n, total, squares, absmax: (R, C) of the cells; row_squares: (rows,) and
+    column_squares: (columns,) sums of squares. All float64.
+    """
+
+    n: Floats
+    total: Floats
+    squares: Floats
+    absmax: Floats
+    row_squares: Floats
+    column_squares: Floats
+
+    @property
+    def mean(self) -> Floats:
+        """(R, C), NaN where no element of a cell is finite; so are the next two."""
+        return self._or_nan(self.total / np.maximum(self.n, 1))
+
+    @property
+    def rms(self) -> Floats:
+        return self._or_nan(np.sqrt(self.squares / np.maximum(self.n, 1)))
+
+    @property
+    def largest(self) -> Floats:
+        return self._or_nan(self.absmax)
+
+    @property
+    def row_norms(self) -> Floats:
+        """(rows,) Euclidean norms."""
+        return np.sqrt(self.row_squares)
+
+    @property
+    def column_norms(self) -> Floats:
+        """(columns,) Euclidean norms."""
+        return np.sqrt(self.column_squares)
+
+    def _or_nan(self, of_cells: Floats) -> Floats:
+        return np.where(self.n > 0, of_cells, np.nan)
+
+
+def sum_grid(
+    x_RC: npt.NDArray[Any], row_edges: Edges | None = None, column_edges: Edges | None = None
+) -> GridSums:
+    """The sums of a matrix; without edges it is one cell.
+
+    x_RC: (rows, columns) real numbers in any layout, read once. row_edges: (R + 1,) and
+    column_edges: (C + 1,) ascending, from 0 to the number of rows and of columns, at
+    least one row or column apart.
+    """
+    rows, columns = x_RC.shape
+    row_edges = np.array([0, rows], np.int64) if row_edges is None else row_edges
+    column_edges = np.array([0, columns], np.int64) if column_edges is None else column_edges
+    cells = (len(row_edges) - 1, len(column_edges) - 1)
+    of_cells = np.zeros((4, *cells))
+    sums = GridSums(*of_cells, row_squares=np.zeros(rows), column_squares=np.zeros(columns))
+    if x_RC.size:
+        row_cell = np.repeat(np.arange(cells[0]), np.diff(row_edges))
+        x = np.ascontiguousarray(x_RC, np.float64 if x_RC.dtype.itemsize > 4 else np.float32)
+        current_engine().sum_up(
+            x,
+            row_cell,
+            column_edges,
+            sums.n,
+            sums.total,
+            sums.squares,
+            sums.absmax,
+            sums.row_squares,
+            sums.column_squares,
+        )
+    return sums
