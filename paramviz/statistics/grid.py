@@ -69,8 +69,8 @@ def sum_grid(
     row_edges = np.array([0, rows], np.int64) if row_edges is None else row_edges
     column_edges = np.array([0, columns], np.int64) if column_edges is None else column_edges
     cells = (len(row_edges) - 1, len(column_edges) - 1)
-    of_cells = np.zeros((4, *cells))
-    sums = GridSums(*of_cells, row_squares=np.zeros(rows), column_squares=np.zeros(columns))
+    n, total, squares, absmax = np.zeros((4, *cells))
+    sums = GridSums(n, total, squares, absmax, np.zeros(rows), np.zeros(columns))
     if x_RC.size:
         row_cell = np.repeat(np.arange(cells[0]), np.diff(row_edges))
         x = np.ascontiguousarray(x_RC, np.float64 if x_RC.dtype.itemsize > 4 else np.float32)
