@@ -28,6 +28,8 @@ LARGEST_ATTRIBUTE_BYTES = 1 << 26
 LARGEST_CHUNK_BYTES = 1 << 24
 """What the library has to hold at a time."""
 
+_FLETCHER_BYTES = 4
+
 _BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 """What the HDF5 library raises when bytes make no sense to it."""
 
@@ -143,6 +145,11 @@ class Hdf5Objects:
         # The library would give fill values in place of chunks that are not there.
         if dataset.get_space_status() != h5d.SPACE_STATUS_ALLOCATED:
             raise CorruptBytesError("has chunks missing")
+        # The library's filter has crashed on a chunk that states no bytes.
+        if not all(plan.get_chunk()) or dataset.get_storage_size() != _stored_bytes(
+            dataset.shape, plan.get_chunk(), size
+        ):
+            raise CorruptBytesError("has chunks of other sizes than its numbers take")
 
     def _read(self, key: str, ask: Callable[[], Answer]) -> Answer:
         try:
@@ -158,3 +165,9 @@ class Hdf5Objects:
             path=self._path,
             reason=reason,
         )
+
+
+def _stored_bytes(shape: tuple[int, ...], chunk: tuple[int, ...], itemsize: int) -> int:
+    """Of all chunks, each stored full and with its checksum."""
+    n_chunks = math.prod(-(-extent // length) for extent, length in zip(shape, chunk, strict=True))
+    return n_chunks * (math.prod(chunk) * itemsize + _FLETCHER_BYTES)

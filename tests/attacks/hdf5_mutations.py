@@ -22,7 +22,7 @@ class Hdf5Mutator:
 
     def __init__(self, good: bytes) -> None:
         self._good = good
-        self._headers = [(0, _SUPERBLOCK_BYTES), *_object_headers(good)]
+        self._headers = [(0, _SUPERBLOCK_BYTES), *object_headers(good)]
         self._others = [at for magic in _OTHER_BLOCKS for at in _places(good, magic)]
 
     def damage(self, number: int) -> tuple[bytes, str, bool]:
@@ -84,7 +84,7 @@ def _rotated(word: int, n: int) -> int:
     return (word << n | word >> 32 - n) & _WORD
 
 
-def _object_headers(data: bytes) -> list[tuple[int, int]]:
+def object_headers(data: bytes) -> list[tuple[int, int]]:
     """(begin, length up to the checksum) of the first part of each object's header."""
     found = []
     for begin in _places(data, b"OHDR"):

@@ -10,6 +10,7 @@ import pytest
 from paramviz.errors import DamagedRunError
 from paramviz.store import open_run, verify_run
 from paramviz.store.hdf5_export import export_hdf5
+from tests.attacks.hdf5_mutations import lookup3, object_headers
 from tests.store import made_runs
 
 pytestmark = pytest.mark.slow
@@ -36,6 +37,24 @@ def test_nothing_is_counted_in_a_group_that_cannot_be_read(exported, tmp_path):
     assert run.timeline("wte.weight", "rms").tolist() == original.timeline("wte.weight", "rms").tolist()
     damaged = [problem.key for problem in verify_run(path).problems]
     assert {"bases/zarr.json", "timeline/000000/zarr.json"} <= set(damaged), damaged
+
+
+def test_a_chunk_that_states_no_bytes_is_not_given_to_the_library(exported, tmp_path):
+    """Under a right checksum of the header; the library's filter crashes on it."""
+    content = bytearray(exported.read_bytes())
+    with h5py.File(exported) as file:
+        dataset = file["iterations/00000001/histograms"]
+        begin, stored = h5py.h5o.get_info(dataset.id).addr, dataset.id.get_storage_size()
+    length = next(length for at, length in object_headers(bytes(content)) if at == begin)
+    at = content.index(stored.to_bytes(8, "little"), begin, begin + length)
+    content[at : at + 8] = bytes(8)
+    content[begin + length : begin + length + 4] = lookup3(bytes(content[begin : begin + length])).to_bytes(
+        4, "little"
+    )
+    path = tmp_path / "run.h5"
+    path.write_bytes(content)
+    with pytest.raises(DamagedRunError, match="chunks of other sizes"):
+        open_run(path)[1].array("histograms")
 
 
 def test_ones_in_place_of_zeros_are_noticed(tmp_path):
