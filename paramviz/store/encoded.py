@@ -47,6 +47,8 @@ class FileCheck(NamedTuple):
 class EncodedSource(ABC):
     """The half of a `Source` that all containers of Zarr files share: arrays from their chunks."""
 
+    look_interval_s = 0.0
+
     @abstractmethod
     def read(self, key: str, most: int) -> bytes: ...
 
@@ -55,6 +57,12 @@ class EncodedSource(ABC):
 
     @abstractmethod
     def read_range(self, key: str, start: int, length: int) -> bytes: ...
+
+    @abstractmethod
+    def list_folder(self, key: str) -> list[str]: ...
+
+    def names_from(self, key: str, first: str, most: int) -> list[str]:
+        return sorted(name for name in self.list_folder(key) if name >= first)[:most]
 
     def read_array(self, group: str, name: str, layout: ArrayLayout, files: Mapping[str, FileSeal]) -> Array:
         """The whole array, (layout.shape)."""

@@ -32,6 +32,7 @@ class Hdf5Source:
     """An exported run. May be used from several threads: h5py lets in one at a time."""
 
     lists_quickly = True
+    look_interval_s = 0.0
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,6 +68,9 @@ class Hdf5Source:
             return self._objects.names(key)
         except (FileNotFoundError, CorruptBytesError):
             return []
+
+    def names_from(self, key: str, first: str, most: int) -> list[str]:
+        return sorted(name for name in self.list_folder(key) if name >= first)[:most]
 
     def read_array(self, group: str, name: str, plan: ArrayLayout, files: Files) -> Array:
         """The whole array, checked against the checksum that was exported with it."""

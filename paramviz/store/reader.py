@@ -46,6 +46,9 @@ Array = npt.NDArray[Any]
 _TABLE_CACHE_BYTES = 64 << 20
 _RECORD_CACHE = 4096
 
+_MOST_UNJOURNALED = 16
+"""Folders that are looked into for snapshots behind the journal's end; a crash leaves one."""
+
 
 class Run:
     """A recorded run. Committed iterations only; `refresh` picks up what was added since.
@@ -78,11 +81,15 @@ class Run:
         self._order: list[int] = []
         self._known: set[int] = set()
         self._sorted: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._n_admitted = 0
         self.unjournaled_iterations: tuple[int, ...] = ()
         self.refresh()
-        # To list ten thousand folders in an object store takes longer than all else; its journal is complete.
         if source.lists_quickly or not self._journal.n_segments:
             self.look_for_unjournaled()
+        elif self._history.status == "recording":
+            # To list ten thousand folders of an object store takes longer than all else. Only a crash keeps a
+            # snapshot out of the journal, and only what came last.
+            self.look_for_unjournaled(behind_the_newest=True)
 
     def __repr__(self) -> str:
         return f"<run {self.name!r} at {self.path}: {len(self.iterations)} snapshots, {self.status}>"
@@ -283,7 +290,6 @@ class Run:
     def refresh(self) -> npt.NDArray[np.int64]:
         """Read what was journaled since the last call; returns the newly committed iterations, ascending."""
         with self._lock:
-            before = len(self._history.commits)
             try:
                 self._history.add(self._journal.read_late(), late=True)
                 self._history.add(self._journal.read_new())
@@ -291,7 +297,10 @@ class Run:
                 raise self.damaged(error.key, str(error)) from error
             except CorruptBytesError as error:
                 raise self.damaged(self._journal.key, str(error)) from error
-            return self._admit(self._history.commits[before:])
+            # Not counted from where this call began: one before may have been cut off by the network.
+            new = self._history.commits[self._n_admitted :]
+            self._n_admitted += len(new)
+            return self._admit(new)
 
     def cached_table(self, snapshot: StoredSnapshot, key: str) -> Array:
         """A small table of a snapshot, kept for the next question about the same iteration."""
@@ -299,9 +308,11 @@ class Run:
 
     def damaged(self, key: str, reason: str) -> DamagedRunError:
         """The error for bytes of this run that cannot be trusted."""
+        cure = "The rest of the run stays readable; `paramviz verify` lists all damage."
+        if key == layout.GROUP_RECORD:
+            cure = "Without it the run cannot be opened: copy it again from where it came."
         return DamagedRunError(
-            f"{self.path}: {key} {reason}. The rest of the run stays readable; "
-            "`paramviz verify` lists all damage.",
+            f"{self.path}: {key} {reason}. {cure}",
             path=self.path,
             key=key,
         )
@@ -321,14 +332,18 @@ class Run:
             self._sorted.setflags(write=False)
         return np.array(sorted(new), np.int64)
 
-    def look_for_unjournaled(self) -> None:
+    def look_for_unjournaled(self, *, behind_the_newest: bool = False) -> None:
         """Admit snapshots that were published although a crash kept them out of the journal.
 
-        Lists all snapshots. Done at opening where that is quick; in an object
-        store the last snapshot of a crashed run stays hidden until it is asked for.
+        Lists all snapshots; behind_the_newest: only those behind the newest that is in the journal,
+        a few of them, with one request.
         """
         found = []
-        for name in self.source.list_folder(layout.ITERATIONS):
+        if behind_the_newest:
+            names = self.source.names_from(layout.ITERATIONS, self._newest_name(), _MOST_UNJOURNALED)
+        else:
+            names = self.source.list_folder(layout.ITERATIONS)
+        for name in names:
             iteration = layout.parse_iteration(name)
             if iteration is None or iteration in self._known:
                 continue
@@ -349,6 +364,11 @@ class Run:
             if iteration not in journaled:
                 self._history.add_step(iteration, commit.scalars)
         self.unjournaled_iterations = tuple(sorted((*self.unjournaled_iterations, *found)))
+
+    def _newest_name(self) -> str:
+        """The folder at which the journal ends: after a return to a checkpoint not its highest iteration."""
+        ends = [*self._order[-1:], *(iteration for iteration, _ in self._history.steps[-1:])]
+        return layout.iteration_key(min(ends, default=0)).rpartition("/")[2]
 
     def _commit(self, iteration: int) -> CommitRecord:
         with self._lock:

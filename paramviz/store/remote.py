@@ -96,6 +96,22 @@ class RemotePlace:
             return []
         return [str(name).rstrip("/").rpartition("/")[2] for name in found]
 
+    def names_from(self, key: str, first: str, most: int) -> list[str]:
+        """Names directly below `key` from `first` on, ascending, at most `most`. One request at most.
+
+        A store that can only list from the beginning answers with none.
+        """
+        list_from = {"s3": self._list_s3, "s3a": self._list_s3, "gs": self._list_gs, "gcs": self._list_gs}
+        if self.scheme == "memory":
+            return sorted(name for name in self.names(key) if name >= first)[:most]
+        if self.scheme not in list_from:
+            return []
+        try:
+            folders = self._ask(key, lambda path: list_from[self.scheme](f"{path}/", first, most))
+        except FileNotFoundError:
+            return []
+        return sorted(folder.rstrip("/").rpartition("/")[2] for folder in folders)
+
     def put(self, files: Mapping[str, bytes]) -> None:
         """Write whole objects, several at a time. OSError if any is not there afterwards."""
         self._change(lambda: self._fs.pipe({self._path(key): data for key, data in files.items()}))
@@ -167,6 +183,33 @@ class RemotePlace:
             raise self._unreachable(error) from error
         except Exception as error:
             raise self._unreachable(error) from error
+
+    def _list_s3(self, folder: str, first: str, most: int) -> list[str]:
+        bucket, prefix, _ = self._fs.split_path(folder)
+        # What is below a folder sorts behind its bare name, so the folder `first` is among the answer.
+        answer = self._fs.call_s3(
+            "list_objects_v2",
+            Bucket=bucket,
+            Prefix=prefix,
+            Delimiter="/",
+            StartAfter=prefix + first,
+            MaxKeys=most,
+        )
+        return [found["Prefix"] for found in answer.get("CommonPrefixes", [])]
+
+    def _list_gs(self, folder: str, first: str, most: int) -> list[str]:
+        bucket, prefix, _ = self._fs.split_path(folder)
+        answer = self._fs.call(
+            "GET",
+            "b/{}/o",
+            bucket,
+            delimiter="/",
+            prefix=prefix,
+            startOffset=prefix + first,
+            maxResults=most,
+            json_out=True,
+        )
+        return list(answer.get("prefixes", []))
 
     def _change(self, request: Callable[[], object]) -> None:
         try:

@@ -9,21 +9,13 @@ few objects, and a reader asks only for what is new.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import secrets
-import socket
-import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from paramviz.errors import OutputError, RunLockedError
+from paramviz.errors import OutputError
 from paramviz.store import layout
-from paramviz.store.history import SILENCE_S, History
-from paramviz.store.journal import JournalReader
 from paramviz.store.placement import refuse_others, run_exists
 from paramviz.store.remote import RemotePlace
-from paramviz.store.remote_source import RemoteSource, holder_alive, read_holder
+from paramviz.store.remote_lock import RemoteLock
 
 _SEGMENT_BYTES = 1 << 18
 """A segment this long is not put again. Ten thousand steps make about five of them."""
@@ -107,58 +99,3 @@ class RemoteSegment:
 
     def close(self) -> None:
         """Nothing is held open."""
-
-
-class RemoteLock:
-    """An object that names the writer.
-
-    An object store has no locks that end with their process. So the lock of a
-    process of this machine that is gone, or of another machine from which
-    nothing was heard for ten minutes, is taken over.
-    """
-
-    def __init__(self, place: RemotePlace, token: str) -> None:
-        self._place = place
-        self._token = token
-
-    @classmethod
-    def acquire(cls, place: RemotePlace) -> RemoteLock:
-        """Raises RunLockedError if somebody else may be writing."""
-        token = secrets.token_hex(8)
-        text = json.dumps(
-            {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "since_unix_s": time.time(),
-                "token": token,
-            }
-        ).encode()
-        if not place.put_new(layout.LOCK, text):
-            holder = read_holder(place)
-            if holder is not None and _may_live(place, holder):
-                raise RunLockedError(
-                    f"{place.address}: process {holder.get('pid', '?')} on {holder.get('host', '?')} seems "
-                    "to record into this run. Stop it first. If it is gone, its lock ends ten minutes after "
-                    "its last sign of life.",
-                    path=place.address,
-                )
-            place.put({layout.LOCK: text})
-        return cls(place, token)
-
-    def release(self) -> None:
-        """Remove the lock if it is still ours; a store that does not answer now lets it end by itself."""
-        with contextlib.suppress(OSError):
-            holder = read_holder(self._place)
-            if holder is not None and holder.get("token") == self._token:
-                self._place.remove(layout.LOCK)
-
-
-def _may_live(place: RemotePlace, holder: dict[str, Any]) -> bool:
-    alive = holder_alive(holder)
-    if alive is not None:
-        return alive
-    history = History()
-    history.add(JournalReader(RemoteSource(place)).read_new())
-    since = holder.get("since_unix_s")
-    heard = max(history.last_sign_of_life_unix_s, since if isinstance(since, int | float) else 0.0)
-    return time.time() - heard < SILENCE_S

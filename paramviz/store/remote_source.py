@@ -11,13 +11,16 @@ from paramviz.store.layout import LOCK
 from paramviz.store.lock import process_exists
 from paramviz.store.remote import RemotePlace
 
-_LOCK_BYTES = 4096
+LOCK_BYTES = 4096
+"""A lock says who holds it in far fewer."""
 
 
 class RemoteSource(EncodedSource):
     """A run in an object store or on a web server. Each method makes one request."""
 
     lists_quickly = False
+    look_interval_s = 1.0
+    """A recorder puts its journal every two seconds, and each look is three requests."""
 
     def __init__(self, place: RemotePlace) -> None:
         self.path = place.address
@@ -42,13 +45,22 @@ class RemoteSource(EncodedSource):
     def list_folder(self, key: str) -> list[str]:
         return self._place.names(key)
 
+    def names_from(self, key: str, first: str, most: int) -> list[str]:
+        return self._place.names_from(key, first, most)
+
 
 def read_holder(place: RemotePlace) -> dict[str, Any] | None:
     """Who says that they write into the run: `pid`, `host`, `since_unix_s`; None if nobody does."""
     try:
-        holder = json.loads(place.get(LOCK, 0, _LOCK_BYTES))
+        return parse_holder(place.get(LOCK, 0, LOCK_BYTES))
     except FileNotFoundError:
         return None
+
+
+def parse_holder(text: bytes) -> dict[str, Any]:
+    """What the text of a lock says; empty if it makes no sense."""
+    try:
+        holder = json.loads(text)
     except (ValueError, RecursionError):
         return {}
     return holder if isinstance(holder, dict) else {}

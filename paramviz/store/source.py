@@ -40,6 +40,10 @@ class Source(Protocol):
     def lists_quickly(self) -> bool:
         """Whether listing a folder costs no more than reading a file."""
 
+    @property
+    def look_interval_s(self) -> float:
+        """How long to wait between two looks for what is new: 0 where a look costs next to nothing."""
+
     def writer_alive(self) -> bool | None:
         """Whether a process records into this run now; None if that cannot be told from here."""
 
@@ -54,6 +58,12 @@ class Source(Protocol):
 
     def list_folder(self, key: str) -> list[str]:
         """Names directly below `key`, in no order; empty if there is no such folder."""
+
+    def names_from(self, key: str, first: str, most: int) -> list[str]:
+        """Names directly below `key` that sort at or behind `first`, ascending, at most `most` of them.
+
+        Costs one request at most. A place that cannot answer that in one has none to tell.
+        """
 
     def read_array(self, group: str, name: str, layout: ArrayLayout, files: Files) -> Array:
         """A whole array of a group, checked against the group's list of files."""

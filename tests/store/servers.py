@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,13 +33,16 @@ class Counted:
 def s3_server() -> Iterator[Counted]:
     """Moto's server, which keeps its buckets in memory."""
     counted = Counted("")
+    one_at_a_time = threading.Lock()
     application = DomainDispatcherApplication(create_backend_app)
 
     def count(environ: dict[str, Any], start_response: Any) -> Any:
         query = environ.get("QUERY_STRING", "")
         listing = "?list" if "list-type" in query else ""
         counted.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"] + listing))
-        return application(environ, start_response)
+        # Moto looks for the object and then stores it. A real store does both in one step.
+        with one_at_a_time if "HTTP_IF_NONE_MATCH" in environ else nullcontext():
+            return application(environ, start_response)
 
     server = make_server("127.0.0.1", 0, count, threaded=True)
     counted.address = f"http://127.0.0.1:{server.server_port}"
