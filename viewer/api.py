@@ -12,14 +12,16 @@ import numpy.typing as npt
 from flask import Blueprint, Response, request
 
 from paramviz import __version__
+from paramviz.errors import UnreachableError
 from paramviz.schema import histogram_edges
 from viewer import frames
-from viewer.catalogue import Catalogue, OpenedRun, UnreadableRun
+from viewer.catalogue import Catalogue, UnreadableRun
 from viewer.json_numbers import json_response
-from viewer.problems import absent, usage
+from viewer.opened import OpenedRun
+from viewer.problems import absent, describe, usage
 from viewer.stream import EventStream
 from viewer.tail import Tail
-from viewer.updates import Cursor, age_s, cursor_now, plan_number, update_since
+from viewer.updates import Cursor, age_s, cursor_now, news_since, plan_number
 
 LASTING = "private, max-age=31536000, immutable"
 REVALIDATE = "private, no-cache"
@@ -53,7 +55,13 @@ def make_api(catalogue: Catalogue, tail: Tail) -> Blueprint:
 
 def _with_run(catalogue: Catalogue, answer: Callable[..., Response]) -> Callable[..., Response]:
     def view(run_id: str, **arguments: str) -> Response:
-        return answer(catalogue.get(run_id), **arguments)
+        opened = catalogue.get(run_id)
+        opened.raise_if_unreachable()
+        try:
+            return answer(opened, **arguments)
+        except UnreachableError as error:
+            opened.missed(error)
+            raise
 
     return view
 
@@ -65,32 +73,32 @@ def _runs(catalogue: Catalogue) -> Response:
 def _listed(entry: OpenedRun | UnreadableRun) -> dict[str, Any]:
     if isinstance(entry, UnreadableRun):
         return {"id": entry.id, "name": entry.name, "error": entry.error}
-    run = entry.run
-    run.refresh()
-    iterations = run.iterations
+    entry.look()
+    listing, trouble = entry.listing, entry.trouble
     return {
         "id": entry.id,
-        "run_id": run.run_id,
-        "name": run.name,
-        "status": run.status,
-        "created_unix_s": run.created_unix_s,
-        "snapshots": len(iterations),
-        "last_iteration": int(iterations[-1]) if len(iterations) else None,
+        "run_id": listing.run_id,
+        "name": listing.name,
+        "status": listing.status,
+        "created_unix_s": listing.created_unix_s,
+        "snapshots": listing.snapshots,
+        "last_iteration": listing.last_iteration,
         "error": None,
+        "problem": None if trouble is None else describe(trouble),
     }
 
 
 def _run(opened: OpenedRun) -> Response:
     run = opened.run
-    run.refresh()
+    opened.look()
     # Read before the lists that it counts: what comes in between is sent once more, never left out.
-    cursor = cursor_now(run)
+    cursor = cursor_now(opened)
     description = {
         "id": opened.id,
         "run_id": run.run_id,
         "name": run.name,
         "format": run.format,
-        "status": run.status,
+        "status": opened.status,
         "created_unix_s": run.created_unix_s,
         "age_s": age_s(run),
         "description": run.description,
@@ -103,6 +111,7 @@ def _run(opened: OpenedRun) -> Response:
         "events": [{"iteration": e.iteration, "kind": e.kind, "text": e.text} for e in run.events],
         "scalar_names": run.scalar_names,
         "embedding": _embedding(opened),
+        "problem": None if opened.trouble is None else describe(opened.trouble),
     }
     return json_response(description)
 
@@ -251,13 +260,15 @@ def _tail(catalogue: Catalogue, tail: Tail) -> Response:
 
 def _poll(catalogue: Catalogue) -> Response:
     runs, cursors = _followed(catalogue)
-    updates = []
+    updates, problems = [], []
     for opened, cursor in zip(runs, cursors, strict=True):
-        opened.run.refresh()
-        update, _ = update_since(opened, cursor)
+        opened.look()
+        update, _, problem = news_since(opened, cursor)
         if update is not None:
             updates.append(update)
-    return json_response({"updates": updates})
+        if problem is not None:
+            problems.append({"run": opened.id, "error": problem})
+    return json_response({"updates": updates, "problems": problems})
 
 
 def _nowhere(rest: str) -> Response:

@@ -1,4 +1,4 @@
-"""The runs on offer, by the id that the server hands out. The only place that knows their paths."""
+"""The runs on offer, by the id that the server hands out. The only place that knows where they lie."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ import re
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from paramviz.analysis.projection import EmbeddingProjection
 from paramviz.errors import NotARunError, ParamvizError
-from paramviz.store import Run, open_run
+from paramviz.store import open_run
+from paramviz.store.remote import is_address
+from viewer.folders import RECORD, Stamp, runs_below, stamp_of
+from viewer.opened import OpenedRun
 from viewer.problems import absent, without_path
+
+__all__ = ["Catalogue", "OpenedRun", "UnreadableRun"]
 
 _PLAIN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _BIRTH_PATIENCE_S = 2.0
 """How long to wait for the root record of a run whose recorder has only just begun."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OpenedRun:
-    """A run and what the server keeps beside it."""
-
-    id: str
-    run: Run
-    projection: EmbeddingProjection = field(repr=False)
+MOST_OPEN_FILES = 64
+"""So many packed and exported runs of folders stay open; a process may have some hundred files open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,14 @@ class UnreadableRun:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Something that is no run (`entry` is None) or cannot be opened, as long as it stays what it was."""
+
+    stamp: Stamp
+    entry: UnreadableRun | None
+
+
 class Catalogue:
     """Opens runs, and folders of runs, once each. Safe to use from several threads.
 
@@ -46,33 +53,30 @@ class Catalogue:
     again whenever the list is asked for, so new runs in it appear.
     """
 
-    def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
-        """Open what the user named; the first path that is no run (or a damaged one) raises its error."""
+    def __init__(self, places: Iterable[str | os.PathLike[str]]) -> None:
+        """Open what the user named, paths or addresses; the first that is no run raises its error."""
         self._lock = threading.Lock()
         self._opened: dict[str, OpenedRun] = {}
-        self._unreadable: dict[str, UnreadableRun] = {}
+        self._refused: dict[str, _Refused] = {}
         self._taken_ids: set[str] = set()
-        self._roots: list[tuple[Path, bool]] = []
-        for path in map(Path, paths):
-            holds_run = _awaits_or_holds_run(path)
-            is_folder = not holds_run and path.is_dir() and bool(_runs_below(path))
-            self._roots.append((path, is_folder))
-            if not is_folder:
-                self._open(path)
-        self._scan()
-        self._refuse_folders_without_runs()
+        self._files: dict[str, OpenedRun] = {}
+        self._named: list[str | Path] = []
+        """Keys of runs, and folders, in the order in which the user named them."""
+        for place in places:
+            folder = _as_folder(place)
+            self._named.append(_key(place) if folder is None else folder)
+            if folder is None:
+                self._open(place)
+            else:
+                self._scan(folder)
+                self._refuse_without_runs(folder)
 
     def all(self) -> list[OpenedRun | UnreadableRun]:
-        """Every run, in the order of the paths; within a folder by creation."""
+        """Every run, in the order in which they were named; within a folder by creation."""
         with self._lock:
-            self._scan()
             listed: dict[str, OpenedRun | UnreadableRun] = {}
-            for path, is_folder in self._roots:
-                keys = [os.path.realpath(run) for run in (_runs_below(path) if is_folder else [path])]
-                opened = [self._opened[key] for key in keys if key in self._opened]
-                unreadable = [self._unreadable[key] for key in keys if key in self._unreadable]
-                opened.sort(key=lambda entry: entry.run.created_unix_s)
-                found: list[OpenedRun | UnreadableRun] = [*opened, *unreadable]
+            for place in self._named:
+                found = self._in_folder(place) if isinstance(place, Path) else [self._opened[place]]
                 listed |= {entry.id: entry for entry in found if entry.id not in listed}
             return list(listed.values())
 
@@ -81,37 +85,61 @@ class Catalogue:
         with self._lock:
             for opened in self._opened.values():
                 if opened.id == run_id:
+                    if run_id in self._files:
+                        self._keep_open(opened)
                     return opened
         raise absent("This viewer has no run of that id. `api/runs` lists those it has.")
 
-    def _scan(self) -> None:
-        for folder in (path for path, is_folder in self._roots if is_folder):
-            for path in _runs_below(folder):
-                key = os.path.realpath(path)
-                if key in self._opened or key in self._unreadable:
-                    continue
-                try:
-                    self._open(path)
-                except NotARunError:
-                    continue
-                except (ParamvizError, OSError) as error:
-                    run_id = self._new_id("unreadable")
-                    self._unreadable[key] = UnreadableRun(run_id, path.name, without_path(error))
+    def _in_folder(self, folder: Path) -> list[OpenedRun | UnreadableRun]:
+        keys = self._scan(folder)
+        opened = [self._opened[key] for key in keys if key in self._opened]
+        opened.sort(key=lambda entry: entry.listing.created_unix_s)
+        refused = [self._refused[key].entry for key in keys if key in self._refused]
+        return [*opened, *(entry for entry in refused if entry is not None)]
 
-    def _refuse_folders_without_runs(self) -> None:
-        found = self._opened.keys() | self._unreadable.keys()
-        for folder in (path for path, is_folder in self._roots if is_folder):
-            if not any(os.path.realpath(run) in found for run in _runs_below(folder)):
-                raise NotARunError(
-                    f"{folder}: holds no run, and no folder in it is one. Name a run, or a folder of runs.",
-                    path=folder,
-                )
+    def _scan(self, folder: Path) -> list[str]:
+        """Open what is new in a folder, and what was refused and changed since. The keys of all in it."""
+        keys = []
+        for path, stamp in runs_below(folder).items():
+            key = _key(path)
+            keys.append(key)
+            before = self._refused.get(key)
+            if key in self._opened or (before is not None and before.stamp == stamp):
+                continue
+            try:
+                opened = self._open(path)
+            except NotARunError:
+                self._refused[key] = _Refused(stamp, None)
+            except (ParamvizError, OSError) as error:
+                was = before.entry if before is not None else None
+                run_id = was.id if was is not None else self._new_id("unreadable")
+                self._refused[key] = _Refused(stamp, UnreadableRun(run_id, path.name, without_path(error)))
+            else:
+                self._refused.pop(key, None)
+                if path.is_file():
+                    self._keep_open(opened)
+        return keys
 
-    def _open(self, path: Path) -> None:
-        key = os.path.realpath(path)
+    def _refuse_without_runs(self, folder: Path) -> None:
+        if not self._in_folder(folder):
+            raise NotARunError(
+                f"{folder}: holds no run, and nothing in it is one. Name a run, or a folder of runs.",
+                path=folder,
+            )
+
+    def _open(self, place: str | os.PathLike[str]) -> OpenedRun:
+        key = _key(place)
         if key not in self._opened:
-            run = open_run(path)
-            self._opened[key] = OpenedRun(self._new_id(run.run_id), run, EmbeddingProjection(run))
+            run = open_run(place)
+            self._opened[key] = OpenedRun(self._new_id(run.run_id), partial(open_run, place), run)
+        return self._opened[key]
+
+    def _keep_open(self, opened: OpenedRun) -> None:
+        """Of the packed and exported runs in folders, the ones used last stay open."""
+        self._files.pop(opened.id, None)
+        self._files[opened.id] = opened
+        for least_used in list(self._files.values())[:-MOST_OPEN_FILES]:
+            least_used.rest()
 
     def _new_id(self, wanted: str) -> str:
         # What a stranger's run calls itself goes into addresses and headers only if it is harmless there.
@@ -125,18 +153,25 @@ class Catalogue:
         return run_id
 
 
-def _runs_below(folder: Path) -> list[Path]:
-    """Direct subfolders that may be runs, by name."""
-    try:
-        return sorted(child for child in folder.iterdir() if (child / "zarr.json").is_file())
-    except OSError:
-        return []
+def _key(place: str | os.PathLike[str]) -> str:
+    """The same for every spelling of a place."""
+    return str(place).rstrip("/") if is_address(place) else os.path.realpath(place)
+
+
+def _as_folder(place: str | os.PathLike[str]) -> Path | None:
+    """The folder of runs at `place`; None if a run is there, or nothing."""
+    if is_address(place):
+        return None
+    path = Path(place)
+    if _awaits_or_holds_run(path) or not path.is_dir() or not runs_below(path):
+        return None
+    return path
 
 
 def _awaits_or_holds_run(path: Path) -> bool:
     """Whether a run is at `path`, with a little patience for one whose recorder is just laying it out."""
     deadline = time.monotonic() + _BIRTH_PATIENCE_S
-    while not (path / "zarr.json").is_file():
+    while stamp_of(path / RECORD) is None:
         if not (path / ".paramviz").is_dir() or time.monotonic() > deadline:
             return False
         time.sleep(0.02)

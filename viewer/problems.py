@@ -16,13 +16,22 @@ from paramviz.errors import (
     NotRecordedError,
     ParamvizError,
     TensorNotFoundError,
+    UnreachableError,
     UnsafeRunError,
 )
 from viewer.json_numbers import json_response
 
 _log = logging.getLogger(__name__)
 
-_STATUS = {"usage": 400, "forbidden": 403, "absent": 404, "damaged": 422, "internal": 500, "busy": 503}
+_STATUS = {
+    "usage": 400,
+    "forbidden": 403,
+    "absent": 404,
+    "damaged": 422,
+    "internal": 500,
+    "unreachable": 502,
+    "busy": 503,
+}
 
 _KINDS: tuple[tuple[type[ParamvizError], str], ...] = (
     (IterationNotFoundError, "absent"),
@@ -32,6 +41,12 @@ _KINDS: tuple[tuple[type[ParamvizError], str], ...] = (
     (FormatVersionError, "damaged"),
     (DamagedRunError, "damaged"),
     (UnsafeRunError, "damaged"),
+    (UnreachableError, "unreachable"),
+)
+
+_OUT_OF_REACH = (
+    "The place where this run lies does not answer, or not to this viewer; its log says what it was told. "
+    "It is asked again until it answers."
 )
 
 
@@ -60,7 +75,9 @@ def describe(error: ParamvizError) -> dict[str, Any]:
     if isinstance(error, RequestError):
         return {"kind": error.kind, "message": error.message}
     kind = next((kind for type_, kind in _KINDS if isinstance(error, type_)), "internal")
-    described: dict[str, Any] = {"kind": kind, "message": without_path(error)}
+    # What a server far away says of itself names hosts and buckets, which are none of the page's business.
+    message = _OUT_OF_REACH if kind == "unreachable" else without_path(error)
+    described: dict[str, Any] = {"kind": kind, "message": message}
     if isinstance(error, DamagedRunError):
         described["key"] = error.key
     return described
@@ -68,9 +85,14 @@ def describe(error: ParamvizError) -> dict[str, Any]:
 
 def without_path(error: ParamvizError | OSError) -> str:
     """The message, but for where the run lies on the server's disk: a browser need not know."""
-    path = error.path if isinstance(error, ParamvizError) else error.filename
+    if isinstance(error, OSError):
+        return f"It cannot be read ({error.strerror or type(error).__name__}). Check its permissions."
     message = str(error)
-    return message if not path else message.replace(str(path), "this run").removeprefix("this run: ")
+    if not error.path:
+        return message
+    message = message.removeprefix(f"{error.path}: ").replace(error.path, "this run")
+    # It begins a sentence now, if it does not begin with the name of a file.
+    return message[:1].upper() + message[1:] if message.partition(" ")[0].isalpha() else message
 
 
 def register(app: Flask) -> None:

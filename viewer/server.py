@@ -43,7 +43,7 @@ _SHUTDOWN_S = 5.0
 class ViewerServer:
     """A viewer on a port. It listens as soon as it is made; use it in a `with`, or `start` and `close` it.
 
-    paths: runs, or folders of runs. port 0 takes a free one. path_prefix:
+    paths: runs, folders of runs, or addresses of runs. port 0 takes a free one. path_prefix:
     where a proxy mounts the viewer, if it does not strip that. Raises the
     errors of `Catalogue`, PortInUseError, UsageError for a bad host or token.
     """

@@ -5,17 +5,13 @@ Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from paramviz.errors import ParamvizError
 from viewer.json_numbers import encode
-from viewer.problems import describe
 from viewer.tail import Listener
-from viewer.updates import Cursor, update_since
-
-_log = logging.getLogger(__name__)
+from viewer.updates import Cursor, news_since
 
 PING_INTERVAL_S = 5.0
 """A proxy or browser that hears nothing for long hangs up; a comment keeps the line open."""
@@ -45,7 +41,8 @@ class EventStream:
         self._cursors = list(cursors)
         self._client_gone = client_gone
         self._ping_interval_s = ping_interval_s
-        self._failed: set[str] = set()
+        self._said: list[dict[str, Any] | None] = [None] * len(self._cursors)
+        """What the client knows of each run's trouble."""
         self._begun = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -73,15 +70,10 @@ class EventStream:
 
     def _new_messages(self) -> Iterator[bytes]:
         for place, opened in enumerate(self._listener.runs):
-            if opened.id in self._failed:
-                continue
-            try:
-                update, self._cursors[place] = update_since(opened, self._cursors[place])
-            except ParamvizError as error:
-                _log.warning("%r cannot be followed any more: %r", opened.run.name, str(error))
-                self._failed.add(opened.id)
-                yield self._message("problem", {"run": opened.id, "error": describe(error)})
-                continue
+            update, self._cursors[place], problem = news_since(opened, self._cursors[place])
+            if problem != self._said[place]:
+                self._said[place] = problem
+                yield self._message("problem", {"run": opened.id, "error": problem})
             if update is not None:
                 yield self._message("update", update)
 

@@ -2,30 +2,30 @@
 
 One thread looks at every run that somebody listens to, some hundred times a
 second while it is being recorded, and wakes the listeners of a run that
-changed. Nobody listens: nothing is looked at, and each request looks for
-itself.
+changed. A run far away is looked at as often as its store can bear, by a
+thread of its own, since one that does not answer must not hold up the others.
+Nobody listens: nothing is looked at, and each request looks for itself.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from paramviz.errors import ParamvizError
-from viewer.catalogue import OpenedRun
+from viewer.opened import OpenedRun
 from viewer.problems import RequestError
 from viewer.updates import Cursor, cursor_now
-
-_log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.01
 """Between two looks at a run that is being recorded: half of it is the mean delay of the tail."""
 
 ENDED_INTERVAL_S = 0.5
 """Between two looks at a run that has ended (it may be resumed) or cannot be looked at."""
+
+_ENDED_SLOWNESS = 5
+"""A run far away that has ended is looked at so much more rarely than one that is being recorded."""
 
 MAX_STREAMS = 48
 """Each stream holds a thread of the server; the others must stay free for frames."""
@@ -58,10 +58,11 @@ class Listener:
 
 @dataclass(slots=True)
 class _Watch:
-    """What was last seen of a run, and when to look again (monotonic seconds)."""
+    """What was last seen of a run, when to look again (monotonic seconds), whether somebody looks now."""
 
-    seen: Cursor
+    seen: tuple[Cursor, str | None]
     due_s: float = 0.0
+    is_busy: bool = False
 
 
 class Tail:
@@ -123,26 +124,37 @@ class Tail:
                 while not self._listeners and not self.closed:
                     watches.clear()
                     self._state.wait()
-                listeners = tuple(self._listeners)
-            self._look(watches, listeners)
+                followed = {opened for listener in self._listeners for opened in listener.runs}
+            self._look_at(watches, followed)
 
-    def _look(self, watches: dict[OpenedRun, _Watch], listeners: Iterable[Listener]) -> None:
+    def _look_at(self, watches: dict[OpenedRun, _Watch], followed: Iterable[OpenedRun]) -> None:
         now_s = time.monotonic()
-        for opened in {opened for listener in listeners for opened in listener.runs}:
+        for opened in followed:
             # What was there before the watch began, a stream sends by itself when it opens.
-            watch = watches.setdefault(opened, _Watch(Cursor()))
-            if now_s < watch.due_s:
+            watch = watches.setdefault(opened, _Watch((Cursor(), None)))
+            if watch.is_busy or now_s < watch.due_s:
                 continue
-            try:
-                opened.run.refresh()
-                found = cursor_now(opened.run)
-            except (ParamvizError, OSError) as error:
-                _log.warning("%r cannot be followed now: %r", opened.run.name, str(error))
-                watch.due_s = now_s + ENDED_INTERVAL_S
-                continue
-            watch.due_s = now_s if found.status == "r" else now_s + ENDED_INTERVAL_S
+            watch.is_busy = True
+            if opened.is_far:
+                threading.Thread(target=self._look, args=(opened, watch), daemon=True).start()
+            else:
+                self._look(opened, watch)
+
+    def _look(self, opened: OpenedRun, watch: _Watch) -> None:
+        try:
+            opened.look()
+            found = (cursor_now(opened), None if opened.trouble is None else str(opened.trouble))
+            is_live = found[0].status == "r" and opened.trouble is None
+            pause_s = 0.0 if is_live else max(ENDED_INTERVAL_S, _ENDED_SLOWNESS * opened.interval_s)
+            watch.due_s = time.monotonic() + max(pause_s, opened.interval_s)
             if found != watch.seen:
                 watch.seen = found
-                for listener in listeners:
-                    if opened in listener.runs:
-                        listener.wake()
+                self._wake(opened)
+        finally:
+            watch.is_busy = False
+
+    def _wake(self, opened: OpenedRun) -> None:
+        with self._state:
+            for listener in self._listeners:
+                if opened in listener.runs:
+                    listener.wake()

@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from paramviz.errors import ParamvizError, UnreachableError
 from paramviz.store import Run
-from viewer.catalogue import OpenedRun
-from viewer.problems import usage
+from viewer.opened import OpenedRun
+from viewer.problems import describe, usage
 
 MAX_STEPS_PER_UPDATE = 5_000
 """A page that asks for a long run from its start gets it in messages of bounded size."""
@@ -44,8 +45,10 @@ class Cursor:
         return cls(int(match[1]), int(match[2]), int(match[3]), match[4])
 
 
-def cursor_now(run: Run) -> Cursor:
-    return Cursor(run.commit_count, run.step_count, len(run.events), _STATUS_LETTER[run.status])
+def cursor_now(opened: OpenedRun) -> Cursor:
+    """How far the run has come, as of the last look."""
+    run = opened.run
+    return Cursor(run.commit_count, run.step_count, len(run.events), _STATUS_LETTER[opened.status])
 
 
 def update_since(opened: OpenedRun, cursor: Cursor) -> tuple[dict[str, Any] | None, Cursor]:
@@ -57,7 +60,7 @@ def update_since(opened: OpenedRun, cursor: Cursor) -> tuple[dict[str, Any] | No
     run = opened.run
     if cursor.commits > run.commit_count or cursor.steps > run.step_count or cursor.events > len(run.events):
         cursor = Cursor()
-    status = run.status
+    status = opened.status
     commits = run.iterations_in_commit_order[cursor.commits :].tolist()
     steps = run.steps_since(cursor.steps)[:MAX_STEPS_PER_UPDATE]
     events = run.events[cursor.events :]
@@ -82,6 +85,21 @@ def update_since(opened: OpenedRun, cursor: Cursor) -> tuple[dict[str, Any] | No
         "committed_unix_s": run.committed_unix_s(commits[-1]) if commits else None,
     }
     return update, reached
+
+
+def news_since(
+    opened: OpenedRun, cursor: Cursor
+) -> tuple[dict[str, Any] | None, Cursor, dict[str, Any] | None]:
+    """`update_since`, and the `error` object of what keeps the run from being followed (None: nothing)."""
+    update, trouble = None, None
+    try:
+        update, cursor = update_since(opened, cursor)
+    except UnreachableError as error:
+        opened.missed(error)
+    except ParamvizError as error:
+        trouble = error
+    trouble = opened.trouble or trouble
+    return update, cursor, None if trouble is None else describe(trouble)
 
 
 def age_s(run: Run) -> float:

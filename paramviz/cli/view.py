@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import webbrowser
-from pathlib import Path
 from types import FrameType
 
 import click
@@ -16,7 +15,7 @@ DEFAULT_PORT = 7007
 
 
 @click.command(short_help="Watch runs in the browser.")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path())
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -44,7 +43,7 @@ DEFAULT_PORT = 7007
     help="Ask visitors for this token; auto makes one, as does a --host beyond this machine.",
 )
 def view(
-    runs: tuple[Path, ...],
+    runs: tuple[str, ...],
     host: str,
     port: int,
     no_browser: bool,
@@ -54,7 +53,8 @@ def view(
 ) -> None:
     """Watch runs in the browser, live while they are being recorded.
 
-    RUN is a run, or a folder of runs. The first line printed is the address; Ctrl-C ends.
+    RUN is a run, a folder of runs, or the address of one such as s3://bucket/run. The first line
+    printed is where the viewer is; Ctrl-C ends.
     """
     from viewer import serve
 

@@ -103,9 +103,11 @@ class Hdf5Objects:
                 return h5py.File(path, "r", locking=locking)
             except OSError as error:
                 reason = reason or error
+        why = f"the HDF5 library cannot open it ({reason})"
+        if "truncated file" in str(reason):
+            why = "it has no end; it was cut off on its way here"
         raise DamagedRunError(
-            f"{path}: the HDF5 library cannot open it ({reason}). Copy it again, or export the run again.",
-            path=path,
+            f"{path}: {why}. Copy the file again, or export the run again.", path=path
         ) from reason
 
     def _follow(self, key: str) -> Any:

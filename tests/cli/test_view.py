@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
+import zipfile
 from contextlib import contextmanager
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import pytest
 
+from paramviz.store import pack_run
+from paramviz.store.hdf5_export import export_hdf5
 from tests.store import made_runs
+from tests.store.servers import file_server
 
 PATIENCE_S = 60
 
@@ -156,6 +161,83 @@ def test_an_empty_directory_says_how_to_record(failing, tmp_path):
     _, err = failing("view", tmp_path / "empty", "--no-browser")
     assert "empty" in err
     assert "paramviz.Recorder" in err
+
+
+def test_an_address_is_viewed(command, run_path):
+    with (
+        file_server(run_path.parent) as server,
+        viewing(command("view", f"{server.address}/made", "--port", 0, "--no-browser")) as url,
+    ):
+        (run,) = fetched(url + "api/runs")["runs"]
+        assert (run["name"], run["snapshots"]) == ("made", 2)
+
+
+def test_a_server_that_does_not_answer_is_the_environments_fault(failing, tmp_path):
+    with file_server(tmp_path) as server:
+        address = server.address
+    status, err = failing("view", f"{address}/run", "--no-browser")
+    assert (status, err.count("\n")) == (3, 1)
+    assert err.startswith(f"paramviz: error: {address}/run: cannot be reached")
+    assert "docs/REMOTE.md" in err
+
+
+@pytest.mark.parametrize("address", ["ftp://example.org/run", "file:///etc", "s3://bucket/run?x=1"])
+def test_an_address_that_is_not_taken_is_wrong_usage(failing, address):
+    status, err = failing("view", address, "--no-browser")
+    assert (status, err.count("\n")) == (2, 1)
+    assert address in err
+
+
+def test_a_folder_with_files_only_is_viewed(command, run_path, tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    pack_run(run_path, folder / "packed.zarr.zip")
+    export_hdf5(run_path, folder / "exported.h5")
+    with viewing(command("view", folder, "--port", 0, "--no-browser")) as url:
+        runs = fetched(url + "api/runs")["runs"]
+        assert [run["snapshots"] for run in runs] == [2, 2]
+
+
+CURES = {
+    "newer": (3, "format 9.0", "Install the paramviz that wrote it"),
+    "damaged": (1, "fails its checksum", "copy it again"),
+    "cut off.zarr.zip": (1, "cut off on its way", "Copy the file again"),
+    "cut off.h5": (1, "cut off on its way", "Copy the file again"),
+    "hostile.zarr.zip": (1, "'../../evil'", "not made by `paramviz pack`"),
+}
+"""Of each way to be refused: exit status, reason, and what can be done about it."""
+
+
+def refused_run(run_path, folder, name):
+    folder.mkdir()
+    path = folder / name
+    if name == "newer":
+        shutil.copytree(run_path, path)
+        (path / "zarr.json").write_text((path / "zarr.json").read_text().replace('"0.1"', '"9.0"'))
+    elif name == "damaged":
+        shutil.copytree(run_path, path)
+        (path / "zarr.json").write_text((path / "zarr.json").read_text().replace('"made"', '"mad"'))
+    elif name == "hostile.zarr.zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("../../evil", b"")
+    else:
+        whole = folder / f"whole{path.suffix}"
+        make = pack_run if path.suffix == ".zip" else export_hdf5
+        make(run_path, whole)
+        path.write_bytes(whole.read_bytes()[:5000])
+    return path
+
+
+@pytest.mark.parametrize("name", CURES)
+def test_what_is_refused_is_one_line_with_its_reason_and_cure(failing, run_path, tmp_path, name):
+    path = refused_run(run_path, tmp_path / "refused", name)
+    for command in ("view", "info", "verify"):
+        status, err = failing(command, path)
+        expected, reason, cure = CURES[name]
+        assert (status, err.count("\n")) == (expected, 1), command
+        assert err.startswith(f"paramviz: error: {path}: ")
+        assert reason in err
+        assert cure in err
 
 
 def test_a_run_of_a_newer_format_is_the_environments_fault(failing, run_path):

@@ -351,13 +351,13 @@ def test_poll_tells_what_a_stream_would(make_client, tmp_path):
     client = make_client(tmp_path / "run")
     cursor = strict_json(client.get(f"/api/runs/{writer.run_id}"))["cursor"]
     query = f"/api/poll?runs={writer.run_id}&cursors="
-    assert strict_json(client.get(query + cursor)) == {"updates": []}
+    assert strict_json(client.get(query + cursor)) == {"updates": [], "problems": []}
     made_runs.write(writer, 1)
     (update,) = strict_json(client.get(query + cursor))["updates"]
     assert update["iterations"] == [1]
     assert update["scalars"] == [[1, {"loss": 2.0, "strange": "NaN"}]]
     assert update["committed_unix_s"] > 0
-    assert strict_json(client.get(query + update["cursor"])) == {"updates": []}
+    assert strict_json(client.get(query + update["cursor"])) == {"updates": [], "problems": []}
     writer.close("finished")
     (ended,) = strict_json(client.get(query + update["cursor"]))["updates"]
     assert (ended["status"], ended["iterations"]) == ("finished", [])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
 from paramviz.errors import DamagedRunError, FormatVersionError, NotARunError
+from paramviz.store import pack_run
+from paramviz.store.hdf5_export import export_hdf5
 from tests.store import made_runs
+from viewer import catalogue as catalogue_module
 from viewer.catalogue import Catalogue, UnreadableRun
 from viewer.problems import RequestError
 
@@ -71,6 +76,81 @@ def test_what_else_lies_in_a_folder_is_passed_over(tmp_path):
     (tmp_path / "other" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
     (tmp_path / "README.txt").write_text("hello")
     assert [entry.run.name for entry in Catalogue([tmp_path]).all()] == ["run"]
+
+
+@pytest.fixture
+def travelled(tmp_path):
+    """A folder with one run as a directory, as a zip and as HDF5, each with its copy that was cut off."""
+    folder = tmp_path / "runs"
+    path = made_runs.make_run(folder / "a", 2)
+    pack_run(path, folder / "b.zarr.zip")
+    export_hdf5(path, folder / "c.h5")
+    for name in ("b.zarr.zip", "c.h5"):
+        whole = (folder / name).read_bytes()
+        (folder / f"half-{name}").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def test_a_folder_offers_packed_and_exported_runs_too(travelled, make_client):
+    client = make_client(travelled)
+    listed = client.get("/api/runs").json["runs"]
+    assert [run["name"] for run in listed] == ["a", "a", "a", "half-b.zarr.zip", "half-c.h5"]
+    for run in listed[:3]:
+        assert client.get(f"/api/runs/{run['id']}/frames/1").status_code == 200
+    for run in listed[3:]:
+        assert run["error"] == "It has no end; it was cut off on its way here. Copy the file again, or " + (
+            "pack the run again." if "zip" in run["name"] else "export the run again."
+        )
+
+
+def test_a_folder_of_files_only_is_a_folder_of_runs(travelled, tmp_path):
+    shutil.rmtree(travelled / "a")
+    assert len(Catalogue([travelled]).all()) == 4
+
+
+def test_a_file_that_arrives_whole_is_offered_then(travelled):
+    """It was listed while it was still being copied; it keeps its id until then."""
+    catalogue = Catalogue([travelled])
+    refused = {entry.name: entry.id for entry in catalogue.all() if isinstance(entry, UnreadableRun)}
+    half = travelled / "half-b.zarr.zip"
+    half.write_bytes((travelled / "b.zarr.zip").read_bytes()[:-30])
+    again = {entry.name: entry.id for entry in catalogue.all() if isinstance(entry, UnreadableRun)}
+    assert again == refused
+    half.write_bytes((travelled / "b.zarr.zip").read_bytes())
+    entries = catalogue.all()
+    assert [type(entry) for entry in entries].count(UnreadableRun) == 1
+    assert len(entries) == 5
+
+
+def test_what_was_refused_is_not_opened_again_until_it_changes(travelled, monkeypatch):
+    (travelled / "notes.h5").write_text("no HDF5 at all")
+    catalogue = Catalogue([travelled])
+    opened = []
+    monkeypatch.setattr("viewer.catalogue.open_run", opened.append)
+    assert len(catalogue.all()) == len(catalogue.all()) == 5
+    assert opened == []
+
+
+def test_of_many_files_few_stay_open(travelled, make_client, monkeypatch):
+    """A process may have some hundred files open; a folder may have thousands. Each still answers."""
+    monkeypatch.setattr(catalogue_module, "MOST_OPEN_FILES", 2)
+    for index in range(5):
+        shutil.copy(travelled / "c.h5", travelled / f"d{index}.h5")
+    client = make_client(travelled)
+    listed = [run for run in client.get("/api/runs").json["runs"] if run["error"] is None]
+    assert len(listed) == 8
+    for _ in range(2):
+        for run in listed:
+            assert run["snapshots"] == 2
+            assert client.get(f"/api/runs/{run['id']}/frames/0").status_code == 200
+        held = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        assert sum(name.startswith(str(travelled)) for name in held) <= 2
+
+
+def test_a_link_or_pipe_in_a_folder_holds_nobody_up(travelled):
+    os.mkfifo(travelled / "pipe.h5")
+    (travelled / "nowhere.zarr.zip").symlink_to(travelled / "gone")
+    assert len(Catalogue([travelled]).all()) == 5
 
 
 @pytest.mark.parametrize("content", ["nothing", "empty", "file", "other zarr", "folder of other zarr"])

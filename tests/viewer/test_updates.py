@@ -6,17 +6,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paramviz.analysis.projection import EmbeddingProjection
 from paramviz.schema import Event, GradientStates, Snapshot
 from paramviz.store import RunWriter, open_run
 from tests.store import made_runs
-from viewer.catalogue import OpenedRun
+from viewer.opened import OpenedRun
 from viewer.updates import MAX_STEPS_PER_UPDATE, Cursor, cursor_now, update_since
 
 
 def opened(path):
-    run = open_run(path)
-    return OpenedRun("x", run, EmbeddingProjection(run))
+    return OpenedRun("x", lambda: open_run(path))
 
 
 @given(cuts=st.lists(st.integers(0, 12), max_size=4))
@@ -31,7 +29,7 @@ def test_updates_cut_anywhere_add_up_to_the_whole(tmp_path_factory, cuts):
 
     def look():
         nonlocal cursor
-        follower.run.refresh()
+        follower.look()
         update, cursor = update_since(follower, cursor)
         for key, items in seen.items():
             items += update[key] if update else []
@@ -59,7 +57,7 @@ def test_a_long_history_comes_in_bounded_messages(tmp_path):
     first, cursor = update_since(follower, Cursor())
     second, cursor = update_since(follower, cursor)
     assert [len(first["scalars"]), len(second["scalars"])] == [MAX_STEPS_PER_UPDATE, 10]
-    assert cursor == cursor_now(follower.run)
+    assert cursor == cursor_now(follower)
     writer.close("finished")
 
 
@@ -88,7 +86,7 @@ def test_a_growing_run_recommends_a_newer_basis_in_its_updates(tmp_path):
     follower, cursor, bases = opened(tmp_path / "run"), Cursor(), []
     for iteration in range(8):
         made_runs.write(writer, iteration)
-        follower.run.refresh()
+        follower.look()
         update, cursor = update_since(follower, cursor)
         bases.append(update["basis"])
     assert bases == [0, 1, 1, 3, 3, 3, 3, 7]

@@ -34,7 +34,7 @@ export function installHooks(store: Store, session: Session, api: Api, player: P
   };
   const hooks: Hooks = {
     state: () => {
-      const { selected, runs, shown, cursor, following, playing, tab, timeline, connection, graphics, notice, failure } =
+      const { selected, runs, shown, cursor, following, playing, tab, timeline, connection, graphics, problems, notice, failure } =
         store.state;
       return {
         runs: selected,
@@ -54,6 +54,7 @@ export function installHooks(store: Store, session: Session, api: Api, player: P
           basis: runs[id]?.basis ?? null,
           shown: shown[id]?.iteration ?? null,
           failure: shown[id]?.failure ?? null,
+          problem: problems[id] ?? null,
         })),
       };
     },

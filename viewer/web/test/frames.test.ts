@@ -25,7 +25,7 @@ function setUp(answer: (call: Call) => FrameResult[] | Promise<FrameResult[]>) {
   } as unknown as Api;
   const source = new FrameSource(api, {
     arrived: (_run, iteration) => arrived.push(iteration),
-    unreachable: (error) => unreachable.push(error.kind),
+    unreachable: (kind) => unreachable.push(kind),
   });
   const wish = async (...iterations: number[]) => {
     source.wish(iterations.map((iteration) => ({ run: 'a', iteration, priority: Priority.visible })));

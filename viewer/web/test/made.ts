@@ -41,6 +41,7 @@ export function info(id: string, iterations: number[], status: RunInfo['status']
     events: [],
     scalar_names: [],
     embedding: null,
+    problem: null,
   };
 }
 

@@ -124,6 +124,22 @@ describe('notices', () => {
     expect(notice!.text).toContain('iterations/5/values/c.0');
   });
 
+  test('a run out of reach is told until it answers, and what was loaded stays', () => {
+    const problem = { kind: 'unreachable' as const, message: 'It does not answer.' };
+    const away = after(...opened(info('a', [5])), { type: 'problem', run: 'a', problem });
+    const [notice] = noticesOf(away);
+    expect([notice!.key, notice!.title]).toEqual(['unreachable', 'a cannot be reached']);
+    expect(away.timeline).toEqual([5]);
+    expect(noticesOf(reduce(away, { type: 'problem', run: 'a', problem: null }))).toEqual([]);
+  });
+
+  test('where nothing can be opened, the first reason is told with its run', () => {
+    const refused = (id: string) => ({ id, name: `${id}.zarr.zip`, error: 'It was cut off.' });
+    const [notice] = noticesOf(after({ type: 'offered', runs: [refused('x'), refused('y')] }));
+    expect(notice!.text).toContain('x.zarr.zip: It was cut off.');
+    expect(notice!.text).toContain('other 1');
+  });
+
   test('a lost connection, missing graphics and a failed start are told', () => {
     const state = after(
       { type: 'connection', connection: 'lost' },

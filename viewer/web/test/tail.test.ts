@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { ApiError, type Api, type TailRun } from '../src/data/api';
 import { Tail, type Stream } from '../src/data/tail';
-import type { TailUpdate } from '../src/data/types';
+import type { TailProblem, TailUpdate } from '../src/data/types';
 
 const update = (cursor: string, iterations: number[] = []): TailUpdate => ({
   run: 'a',
@@ -25,11 +25,12 @@ function setUp() {
   const updates: TailUpdate[] = [];
   const problems: string[] = [];
   let poll: () => TailUpdate[] = () => [];
+  let troubles: TailProblem[] = [];
   const api = {
     tailUrl: (runs: TailRun[]) => runs.map(({ run, cursor }) => `${run}:${cursor}`).join(','),
     poll: async (runs: TailRun[]) => {
       polls.push(runs[0]!.cursor);
-      return poll();
+      return { updates: poll(), problems: troubles };
     },
   } as unknown as Api;
   const openStream = (url: string): Stream => {
@@ -56,7 +57,7 @@ function setUp() {
     [{ run: 'a', cursor: '0' }],
     {
       update: (one) => updates.push(one),
-      problem: ({ error }) => problems.push(error.message),
+      problem: ({ run, error }) => problems.push(`${run}: ${error?.message ?? 'well'}`),
       connection: (state) => states.push(state),
     },
     {
@@ -76,6 +77,7 @@ function setUp() {
     updates,
     problems,
     tick,
+    onTrouble: (...given: TailProblem[]) => (troubles = given),
     /** Each poll is answered by the next of these; after the last there is nothing new. */
     onPoll: (...answers: (() => TailUpdate[])[]) => (poll = () => (answers.length > 1 ? answers.shift()! : answers[0]!)()),
     /** Runs the newest timer. */
@@ -118,8 +120,21 @@ describe('streaming', () => {
     const { tail, streams, problems } = setUp();
     tail.start();
     streams[0]!.say({ run: 'a', error: { kind: 'damaged', message: 'checksum' } }, 'problem');
-    expect(problems).toEqual(['checksum']);
+    expect(problems).toEqual(['a: checksum']);
     expect(streams[0]!.closed).toBe(false);
+    streams[0]!.say({ run: 'a', error: null }, 'problem');
+    expect(problems).toEqual(['a: checksum', 'a: well']);
+  });
+
+  test('trouble that ended while nobody listened is taken back by the next stream', () => {
+    const { tail, streams, problems } = setUp();
+    tail.start();
+    streams[0]!.open();
+    streams[0]!.say({ run: 'a', error: { kind: 'unreachable', message: 'away' } }, 'problem');
+    tail.retry();
+    expect(problems.at(-1)).toBe('a: away');
+    streams.at(-1)!.open();
+    expect(problems.at(-1)).toBe('a: well');
   });
 
   test('after closing nothing is opened or told any more', async () => {
@@ -142,6 +157,20 @@ describe('a server without streams', () => {
     await tick();
     expect(updates.map((one) => one.cursor)).toEqual(['5000', '7000']);
     expect(polls).toEqual(['0', '5000', '7000']);
+  });
+
+  test('tells of trouble with each answer, and when it is over', async () => {
+    const { tail, streams, problems, onTrouble, tick, fire } = setUp();
+    onTrouble({ run: 'a', error: { kind: 'unreachable', message: 'away' } });
+    tail.start();
+    streams[0]!.fail();
+    await tick();
+    expect(problems).toEqual(['a: away']);
+    onTrouble();
+    await fire();
+    expect(problems).toEqual(['a: away', 'a: well']);
+    await fire();
+    expect(problems).toHaveLength(2);
   });
 
   test('is polled, and a stream is tried now and then', async () => {

@@ -18,7 +18,7 @@ import type {
   RunInfo,
   RunSummary,
   Series,
-  TailUpdate,
+  TailNews,
 } from './types';
 
 /** A request that failed; told apart by `kind`, never by the text. */
@@ -124,9 +124,9 @@ export class Api {
     return `${this.base}tail?${tailQuery(runs)}`;
   }
 
-  async poll(runs: readonly TailRun[], signal?: AbortSignal): Promise<TailUpdate[]> {
-    const answer = await this.json<{ updates: TailUpdate[] }>(`poll?${tailQuery(runs)}`, signal);
-    return answer.updates.map(decodeUpdate);
+  async poll(runs: readonly TailRun[], signal?: AbortSignal): Promise<TailNews> {
+    const { updates, problems } = await this.json<TailNews>(`poll?${tailQuery(runs)}`, signal);
+    return { updates: updates.map(decodeUpdate), problems };
   }
 
   private async json<T>(path: string, signal?: AbortSignal): Promise<T> {

@@ -4,7 +4,7 @@ import { ApiError, type Api, type FramePart } from './api';
 import { ByteLru } from './cache';
 import { DecodeError, frameBytes } from './decode';
 import { Scheduler, wantKey, type Priority, type SchedulerOptions, type Want } from './scheduler';
-import { isFailure, type Frame, type FrameFailure, type FrameResult } from './types';
+import { isFailure, type ErrorKind, type Frame, type FrameFailure, type FrameResult } from './types';
 
 export const FRAME_BUDGET_BYTES = 192 * 1024 * 1024;
 
@@ -18,7 +18,7 @@ export interface FrameListener {
   /** A frame, or the reason why there is none, is now in memory. */
   arrived(run: string, iteration: number): void;
   /** The server did not answer; the wish stands and can be repeated. */
-  unreachable(error: ApiError): void;
+  unreachable(kind: ErrorKind): void;
 }
 
 const frameKey = (run: string, iteration: number) => `${run}/${iteration}`;
@@ -120,6 +120,10 @@ export class FrameSource {
   private keep(run: string, part: FramePart, result: FrameResult): void {
     const key = frameKey(run, result.iteration);
     if (isFailure(result)) {
+      if (isPassing(result.error.kind)) {
+        this.listener.unreachable(result.error.kind);
+        return;
+      }
       this.failures.set(key, result.error);
     } else if (part === 'frame') {
       this.cache.set(key, result, frameBytes(result));
@@ -137,8 +141,8 @@ export class FrameSource {
       cause instanceof ApiError
         ? cause
         : new ApiError('protocol', cause instanceof DecodeError ? cause.message : String(cause));
-    if (error.kind === 'network' || error.kind === 'busy') {
-      this.listener.unreachable(error);
+    if (isPassing(error.kind)) {
+      this.listener.unreachable(error.kind);
       return;
     }
     for (const { run, iteration } of batch) {
@@ -147,4 +151,9 @@ export class FrameSource {
       this.listener.arrived(run, iteration);
     }
   }
+}
+
+/** Says nothing of the frame itself: it is asked for again. */
+function isPassing(kind: ErrorKind): boolean {
+  return kind === 'network' || kind === 'busy' || kind === 'unreachable';
 }

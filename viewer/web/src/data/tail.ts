@@ -38,13 +38,15 @@ export const TAIL_DEFAULTS: TailOptions = {
 
 export interface TailListener {
   update(update: TailUpdate): void;
-  /** A run that can no longer be followed; the tail goes on for the others. */
+  /** A run that cannot be followed now, or can be again; the tail goes on for the others. */
   problem(problem: TailProblem): void;
   connection(state: Connection): void;
 }
 
 export class Tail {
   private readonly cursors: Map<string, string>;
+  /** Runs that cannot be followed, as far as the listener knows. */
+  private readonly troubled: Set<string>;
   private readonly api: Api;
   private readonly listener: TailListener;
   private readonly options: TailOptions;
@@ -63,6 +65,8 @@ export class Tail {
   ) {
     this.api = api;
     this.cursors = new Map(runs.map(({ run, cursor }) => [run, cursor]));
+    // Whatever was wrong when they were opened, the first answer says whether it still is.
+    this.troubled = new Set(this.cursors.keys());
     this.listener = listener;
     this.options = { ...TAIL_DEFAULTS, ...options };
   }
@@ -108,6 +112,7 @@ export class Tail {
     this.stream = stream;
     stream.onopen = () => {
       this.failures = 0;
+      this.takeProblems([]);
       this.enter('live');
       this.watchSilence();
     };
@@ -116,7 +121,7 @@ export class Tail {
       this.take(decodeUpdate(JSON.parse(event.data) as TailUpdate));
       this.watchSilence();
     });
-    stream.addEventListener('problem', (event) => this.listener.problem(JSON.parse(event.data) as TailProblem));
+    stream.addEventListener('problem', (event) => this.takeProblem(JSON.parse(event.data) as TailProblem));
     // The browser's own reconnection would go back to the first cursors: ours knows the newest.
     stream.onerror = () => {
       this.stop();
@@ -165,8 +170,9 @@ export class Tail {
   private async takeAll(): Promise<number> {
     let iterations = 0;
     for (;;) {
-      const updates = await this.api.poll(this.runs);
+      const { updates, problems } = await this.api.poll(this.runs);
       if (this.closed) return iterations;
+      this.takeProblems(problems);
       for (const update of updates) {
         this.take(update);
         iterations += update.iterations.length;
@@ -187,6 +193,19 @@ export class Tail {
   private take(update: TailUpdate): void {
     this.cursors.set(update.run, update.cursor);
     this.listener.update(update);
+  }
+
+  /** All that is wrong now: a stream begins with it, a poll answers with it. */
+  private takeProblems(problems: readonly TailProblem[]): void {
+    const named = new Set(problems.map(({ run }) => run));
+    for (const run of [...this.troubled]) if (!named.has(run)) this.takeProblem({ run, error: null });
+    for (const problem of problems) this.takeProblem(problem);
+  }
+
+  private takeProblem(problem: TailProblem): void {
+    if (problem.error) this.troubled.add(problem.run);
+    else this.troubled.delete(problem.run);
+    this.listener.problem(problem);
   }
 
   private enter(state: Connection): void {

@@ -9,6 +9,8 @@ export interface RunSummary {
   name: string;
   /** A sentence when the run cannot be opened; then the other fields are missing. */
   error: string | null;
+  /** Why an opened run cannot be followed at the moment. */
+  problem?: Problem | null;
   status?: RunStatus;
   created_unix_s?: number;
   snapshots?: number;
@@ -48,6 +50,7 @@ export interface RunInfo {
   events: RunEvent[];
   scalar_names: string[];
   embedding: EmbeddingInfo | null;
+  problem: Problem | null;
 }
 
 export interface TensorInfo {
@@ -140,10 +143,18 @@ export type ErrorKind =
   | 'forbidden'
   | 'absent'
   | 'damaged'
+  | 'unreachable'
   | 'busy'
   | 'internal'
   | 'network'
   | 'protocol';
+
+/** Why something was refused. `key` names the file inside the run, where it is one. */
+export interface Problem {
+  kind: ErrorKind;
+  message: string;
+  key?: string;
+}
 
 /** Why a frame is not there; `iteration` says which. */
 export interface FrameFailure {
@@ -163,10 +174,16 @@ export interface Series {
   values: Float64Array;
 }
 
-/** What the tail says of a run that it cannot follow any more. */
+/** What the tail says of a run that it cannot follow; without an error, that it can again. */
 export interface TailProblem {
   run: string;
-  error: { kind: ErrorKind; message: string; key?: string };
+  error: Problem | null;
+}
+
+/** One answer of the poll: what is new, and every run that cannot be followed now. */
+export interface TailNews {
+  updates: TailUpdate[];
+  problems: TailProblem[];
 }
 
 /** One message of the tail: only what is newer than the cursor. */

@@ -1,7 +1,7 @@
 /** Everything the page knows, in one place. Only the reducer makes new ones. */
 
 import type { Connection } from '../data/tail';
-import type { ErrorKind, RunEvent, RunInfo, RunStatus, RunSummary } from '../data/types';
+import type { ErrorKind, Problem, RunEvent, RunInfo, RunStatus, RunSummary } from '../data/types';
 import type { GrowingSeries } from './series';
 
 export type Tab = 'loss' | 'model';
@@ -58,6 +58,8 @@ export interface State {
   helpOpen: boolean;
   connection: Connection;
   graphics: Graphics;
+  /** Why a run cannot be followed at the moment. */
+  problems: Record<string, Problem | null>;
   /** Said once, on screen and to screen readers. */
   notice: string | null;
   /** Why the page shows nothing. */
@@ -84,6 +86,7 @@ export function initialState(theme: Theme, panelOpen = true): State {
     helpOpen: false,
     connection: 'connecting',
     graphics: 'pending',
+    problems: {},
     notice: null,
     failure: null,
   };

@@ -1,7 +1,7 @@
 /** State and action to the next state; nothing else happens here. */
 
 import type { Connection } from '../data/tail';
-import type { RunInfo, RunSummary, Series, TailUpdate } from '../data/types';
+import type { Problem, RunInfo, RunSummary, Series, TailUpdate } from '../data/types';
 import { SPEEDS, type Graphics, type RunState, type ScaleMode, type Selection, type Shown } from './model';
 import type { State, Tab, Theme } from './model';
 import { GrowingSeries } from './series';
@@ -30,6 +30,7 @@ export type Action =
   | { type: 'panel'; open: boolean }
   | { type: 'help'; open: boolean }
   | { type: 'graphics'; graphics: Graphics }
+  | { type: 'problem'; run: string; problem: Problem | null }
   | { type: 'notice'; notice: string | null }
   | { type: 'failed'; failure: string | null };
 
@@ -40,7 +41,11 @@ export function reduce(state: State, action: Action): State {
     case 'selected':
       return select(state, action.runs);
     case 'opened':
-      return withRun(state, action.info.id, opened(action.info, action.now_unix_s));
+      return withProblem(
+        withRun(state, action.info.id, opened(action.info, action.now_unix_s)),
+        action.info.id,
+        action.info.problem,
+      );
     case 'scalars':
       return withScalars(state, action.run, action.scalars);
     case 'updated':
@@ -79,6 +84,8 @@ export function reduce(state: State, action: Action): State {
       return { ...state, helpOpen: action.open };
     case 'graphics':
       return { ...state, graphics: action.graphics };
+    case 'problem':
+      return withProblem(state, action.run, action.problem);
     case 'notice':
       return { ...state, notice: action.notice };
     case 'failed':
@@ -102,6 +109,11 @@ function opened(info: RunInfo, now_unix_s: number): RunState {
 
 function withRun(state: State, id: string, run: RunState): State {
   return withTimeline({ ...state, runs: { ...state.runs, [id]: run } });
+}
+
+function withProblem(state: State, run: string, problem: Problem | null): State {
+  if ((state.problems[run] ?? null) === problem) return state;
+  return { ...state, problems: { ...state.problems, [run]: problem } };
 }
 
 /** The union of the selected runs' iterations, and a cursor that stands in it. */

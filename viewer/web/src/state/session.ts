@@ -3,7 +3,7 @@
 import { ApiError, type Api } from '../data/api';
 import { FrameSource } from '../data/frames';
 import { Tail, type TailOptions } from '../data/tail';
-import type { Plan, Positions, Series, TailUpdate } from '../data/types';
+import type { Plan, Positions, RunSummary, Series, TailUpdate } from '../data/types';
 import { Loader, targetsOf, type Picture } from './loader';
 import type { Store } from './store';
 
@@ -59,6 +59,8 @@ export class Session {
     const sound = offered.filter((run) => run.error === null).map((run) => run.id);
     const known = wished.filter((id) => sound.includes(id));
     await this.select(known.length > 0 ? known : sound);
+    const missing = wished.filter((id) => !sound.includes(id));
+    if (missing.length > 0) this.store.dispatch({ type: 'notice', notice: missingText(missing, offered) });
   }
 
   /** Shows these runs, at most two; a run is read again each time, so nothing is stale. */
@@ -74,11 +76,7 @@ export class Session {
       infos.map(({ id, cursor }) => ({ run: id, cursor })),
       {
         update: (update) => this.update(update),
-        problem: ({ run, error }) => {
-          const name = this.store.state.runs[run]?.info.name ?? run;
-          const notice = `${name} cannot be followed any more: ${error.message}`;
-          this.store.dispatch({ type: 'notice', notice });
-        },
+        problem: ({ run, error }) => this.store.dispatch({ type: 'problem', run, problem: error }),
         connection: (connection) => this.store.dispatch({ type: 'connection', connection }),
       },
       this.hooks.tail,
@@ -162,7 +160,7 @@ export class Session {
       }
       if (sequence === this.presentSequence) this.hooks.present(pictures);
     } catch (error) {
-      if (error instanceof ApiError && error.kind === 'network') this.retryLater();
+      if (error instanceof ApiError && (error.kind === 'network' || error.kind === 'unreachable')) this.retryLater();
       else this.store.dispatch({ type: 'failed', failure: `The catalogue could not be read: ${messageOf(error)}` });
     }
   }
@@ -179,6 +177,13 @@ export class Session {
       this.loader.repeat(this.store.state);
     }, RETRY_ms);
   }
+}
+
+/** What is said to somebody whose link names runs that are not here. */
+function missingText(missing: readonly string[], offered: readonly RunSummary[]): string {
+  const refused = offered.find((run) => missing.includes(run.id) && run.error !== null);
+  if (refused) return `${refused.name}, which this link names, cannot be opened. ${refused.error}`;
+  return 'This link names a run that is not on this viewer, so another one is shown.';
 }
 
 /** One request for each key; a failed one is forgotten, so that the next call asks again. */

@@ -1,6 +1,6 @@
 /** The page's head: wordmark, the runs with their state, tabs, theme and help. */
 
-import type { RunSummary } from '../data/types';
+import type { Problem, RunSummary } from '../data/types';
 import { runColours } from '../layout/colour';
 import type { State } from '../state/model';
 import type { Store } from '../state/store';
@@ -87,7 +87,7 @@ export class Header {
     const chips = state.selected.map((id, index) => this.chip(state, id, index));
     const more =
       state.offered.length > state.selected.length && state.offered.length > 1
-        ? button('open-picker', 'Choose up to two runs', `${state.offered.length} runs`, () => this.openPicker(), {
+        ? button('open-picker', 'Choose up to two runs', offerText(state.offered), () => this.openPicker(), {
             class: 'quiet',
             'aria-haspopup': 'true',
           })
@@ -102,8 +102,9 @@ export class Header {
     key.style.background = runColours(index, state.theme).line;
     const status = run?.status ?? 'opening';
     const lost = state.connection === 'lost';
-    const pill = h('span', { class: `pill ${lost ? 'lost' : status}`, 'data-test': `status-${index}` });
-    pill.append(h('span', { class: 'dot', 'aria-hidden': 'true' }), lost ? 'connection lost' : status);
+    const away = lost ? 'connection lost' : state.problems[id] ? awayText(state.problems[id]) : null;
+    const pill = h('span', { class: `pill ${away ? 'lost' : status}`, 'data-test': `status-${index}` });
+    pill.append(h('span', { class: 'dot', 'aria-hidden': 'true' }), away ?? status);
     return h(
       'div',
       { class: 'run', 'data-test': `run-${index}`, 'data-run': id },
@@ -125,9 +126,12 @@ export class Header {
     this.picker.hidden = !this.picker.hidden;
     if (this.picker.hidden) return;
     const { offered, selected } = this.store.state;
+    const refused = offered.filter((run) => run.error !== null);
     this.picker.replaceChildren(
       h('p', { class: 'hint' }, 'Up to two runs at once'),
-      ...offered.map((run) => this.choice(run, selected)),
+      ...offered.filter((run) => run.error === null).map((run) => this.choice(run, selected)),
+      ...(refused.length > 0 ? [h('p', { class: 'hint refused' }, 'Cannot be opened')] : []),
+      ...refused.map((run) => refusal(run)),
     );
     this.picker.querySelector('input')?.focus();
   }
@@ -136,12 +140,12 @@ export class Header {
     const box = h('input', {
       type: 'checkbox',
       checked: selected.includes(run.id),
-      disabled: run.error !== null,
       'data-test': `pick-${run.id}`,
     });
     box.addEventListener('change', () => this.pick(run.id, box.checked));
-    const facts = run.error ?? `${run.status ?? ''}, ${run.snapshots ?? 0} snapshots`;
-    return h('label', { class: run.error ? 'choice broken' : 'choice' }, box, run.name, h('small', {}, facts));
+    const status = run.problem ? awayText(run.problem) : (run.status ?? '');
+    const facts = `${status}, ${run.snapshots ?? 0} snapshots`;
+    return h('label', { class: 'choice' }, box, run.name, h('small', {}, facts));
   }
 
   /** A third run takes the place of the second. */
@@ -154,9 +158,25 @@ export class Header {
 }
 
 function chipsKey(state: State): string {
-  const { selected, runs, offered, connection, theme } = state;
-  const chips = selected.map((id) => `${id} ${runs[id]?.info.name} ${runs[id]?.status}`);
+  const { selected, runs, offered, connection, problems, theme } = state;
+  const chips = selected.map((id) => `${id} ${runs[id]?.info.name} ${runs[id]?.status} ${problems[id]?.kind}`);
   return [...chips, offered.length, connection === 'lost', theme].join('|');
+}
+
+/** How many runs there are to choose from, and how many were refused. */
+function offerText(offered: readonly RunSummary[]): string {
+  const refused = offered.filter((run) => run.error !== null).length;
+  const runs = `${offered.length} runs`;
+  return refused > 0 ? `${runs}, ${refused} cannot be opened` : runs;
+}
+
+function awayText(problem: Problem): string {
+  return problem.kind === 'unreachable' ? 'out of reach' : 'damaged';
+}
+
+/** A run that was refused: its name, and why. */
+function refusal(run: RunSummary): HTMLElement {
+  return h('div', { class: 'refusal', 'data-test': `refused-${run.id}` }, run.name, h('small', {}, run.error ?? ''));
 }
 
 /** One beat and then rest: an endless animation would have the browser draw for ever. */

@@ -1,4 +1,4 @@
-/** What the person must know: lost connection, damaged snapshots, no graphics, a failed start. */
+/** What the person must know: what was refused and why, a lost connection, no graphics, a failed start. */
 
 import type { State } from '../state/model';
 import type { Store } from '../state/store';
@@ -7,6 +7,9 @@ import { button, h } from './dom';
 interface Notice {
   key: string;
   tone: 'bad' | 'plain';
+  /** What happened, in a few words. */
+  title: string;
+  /** Why, and what can be done. */
   text: string;
   action?: 'retry' | 'dismiss';
 }
@@ -25,7 +28,7 @@ export class Notices {
 
   private show(state: State): void {
     const notices = noticesOf(state);
-    const key = notices.map((notice) => notice.key + notice.text).join('|');
+    const key = notices.map((notice) => notice.key + notice.title + notice.text).join('|');
     if (key === this.shown) return;
     this.shown = key;
     this.element.replaceChildren(...notices.map((notice) => this.banner(notice)));
@@ -40,38 +43,62 @@ export class Notices {
               class: 'quiet',
             })
           : null;
-    return h('div', { class: `notice ${notice.tone}`, 'data-test': `notice-${notice.key}` }, h('span', {}, notice.text), act);
+    return h(
+      'div',
+      { class: `notice ${notice.tone}`, 'data-test': `notice-${notice.key}` },
+      h('div', {}, notice.title ? h('strong', {}, notice.title) : null, h('p', {}, ...withCode(notice.text))),
+      act,
+    );
   }
 }
 
 export function noticesOf(state: State): Notice[] {
   const notices: Notice[] = [];
-  if (state.failure) notices.push({ key: 'failure', tone: 'bad', text: state.failure, action: 'retry' });
+  const add = (key: string, tone: Notice['tone'], title: string, text: string, action?: Notice['action']) =>
+    notices.push({ key, tone, title, text, ...(action && { action }) });
+  if (state.failure) add('failure', 'bad', 'This could not be opened', state.failure, 'retry');
   if (state.connection === 'lost') {
-    const text = 'The server does not answer. What is in memory can still be looked at; trying again.';
-    notices.push({ key: 'lost', tone: 'bad', text, action: 'retry' });
+    const text = 'Is `paramviz view` still running? What was loaded can still be looked at; it is tried again.';
+    add('lost', 'bad', 'The viewer does not answer', text, 'retry');
   }
-  for (const id of state.selected) {
-    const shown = state.shown[id];
-    if (!shown?.failure) continue;
-    const name = state.selected.length > 1 ? `${state.runs[id]?.info.name}: ` : '';
-    const { kind, message, key } = shown.failure;
-    const what = kind === 'damaged' ? 'is damaged' : 'could not be read';
-    const where = key && !message.includes(key) ? ` (${key})` : '';
-    const text = `${name}iteration ${shown.iteration} ${what}, so nothing of it is shown. ${message}${where}`;
-    notices.push({ key: 'damaged', tone: 'bad', text, action: 'retry' });
-  }
+  for (const id of state.selected) addRun(state, id, add);
   if (state.graphics === 'none') {
-    const text = 'This browser offers no WebGL2, so the model cannot be drawn. The charts work all the same.';
-    notices.push({ key: 'no-webgl', tone: 'bad', text });
+    const text = 'The model cannot be drawn without it. The charts work all the same.';
+    add('no-webgl', 'bad', 'This browser offers no WebGL2', text);
   }
-  if (state.graphics === 'lost') {
-    notices.push({ key: 'context-lost', tone: 'plain', text: 'The graphics card was taken away; waiting for it.' });
-  }
-  if (state.notice) notices.push({ key: 'notice', tone: 'plain', text: state.notice, action: 'dismiss' });
+  if (state.graphics === 'lost') add('context-lost', 'plain', '', 'The graphics card was taken away; waiting for it.');
+  if (state.notice) add('notice', 'plain', '', state.notice, 'dismiss');
   if (!state.failure && state.selected.length === 0 && state.offered.length > 0) {
-    const reasons = state.offered.map((run) => run.error ?? '').filter(Boolean);
-    notices.push({ key: 'no-run', tone: 'bad', text: `No run can be opened. ${reasons[0] ?? ''}` });
+    const refused = state.offered.filter((run) => run.error !== null);
+    const [first] = refused;
+    const more = refused.length > 1 ? ` The list above says why the other ${refused.length - 1} cannot.` : '';
+    add('no-run', 'bad', 'None of these runs can be opened', first ? `${first.name}: ${first.error}${more}` : '');
   }
   return notices;
+}
+
+type Add = (key: string, tone: Notice['tone'], title: string, text: string, action?: Notice['action']) => void;
+
+/** What is wrong with one run on screen: with the whole of it, and with the snapshot that is asked for. */
+function addRun(state: State, id: string, add: Add): void {
+  const name = state.runs[id]?.info.name ?? id;
+  const problem = state.connection === 'lost' ? null : state.problems[id];
+  if (problem?.kind === 'unreachable') {
+    const text = `${problem.message} What was loaded can still be looked at.`;
+    add('unreachable', 'bad', `${name} cannot be reached`, text, 'retry');
+  } else if (problem) {
+    add('problem', 'bad', `${name} cannot be followed any more`, problem.message, 'retry');
+  }
+  const shown = state.shown[id];
+  if (!shown?.failure) return;
+  const { kind, message, key } = shown.failure;
+  const which = state.selected.length > 1 ? `Iteration ${shown.iteration} of ${name}` : `Iteration ${shown.iteration}`;
+  const what = kind === 'damaged' ? 'is damaged, so it is not shown' : 'could not be read';
+  const where = key && !message.includes(key) ? ` (\`${key}\`)` : '';
+  add('damaged', 'bad', `${which} ${what}`, `${message}${where}`, 'retry');
+}
+
+/** What stands between back quotes is something to type. */
+function withCode(text: string): (Node | string)[] {
+  return text.split('`').map((part, index) => (index % 2 === 1 ? h('code', {}, part) : part));
 }
