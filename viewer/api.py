@@ -79,6 +79,7 @@ def _listed(entry: OpenedRun | UnreadableRun) -> dict[str, Any]:
         "id": entry.id,
         "run_id": listing.run_id,
         "name": listing.name,
+        "place": listing.place,
         "status": listing.status,
         "created_unix_s": listing.created_unix_s,
         "snapshots": listing.snapshots,

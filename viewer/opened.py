@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from paramviz.analysis.projection import EmbeddingProjection
 from paramviz.errors import ParamvizError, UnreachableError
@@ -21,10 +22,11 @@ _PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the list of runs says of one."""
+    """What the list of runs says of one. `place` is the last part of its path or address."""
 
     run_id: str
     name: str
+    place: str
     status: RunStatus
     created_unix_s: float
     snapshots: int
@@ -151,6 +153,7 @@ class OpenedRun:
         return Listing(
             run.run_id,
             run.name,
+            PurePath(run.path).name,
             self._status,
             run.created_unix_s,
             len(iterations),

@@ -45,8 +45,8 @@ _KINDS: tuple[tuple[type[ParamvizError], str], ...] = (
 )
 
 _OUT_OF_REACH = (
-    "The place where this run lies does not answer, or not to this viewer; its log says what it was told. "
-    "It is asked again until it answers."
+    "The place where this run lies does not answer, or refuses; the terminal of `paramviz view` says how. "
+    "It is tried again by itself."
 )
 
 

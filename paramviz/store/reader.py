@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import threading
 import time
+import weakref
 from bisect import bisect_left
 from collections import OrderedDict
 from typing import Any
@@ -70,13 +71,15 @@ class Run:
         self._lock = threading.RLock()
         self._journal = JournalReader(source)
         self._history = History()
-        self._plans = PlanReader(source, self.damaged, self._keep)
+        # What a run is made of holds it weakly: let go of, it closes its file at once.
+        weak = weakref.proxy(self)
+        self._plans = PlanReader(source, lambda *why: weak.damaged(*why), lambda *kept: weak._keep(*kept))
         self._shapes: dict[int, Shapes] = {}
         self._bases: dict[int, EmbeddingBasis] = {}
         self._kept_bytes = 0
         self._vocabulary: tuple[str, ...] | None = None
         self._records: OrderedDict[int, CommitRecord] = OrderedDict()
-        self.blocks = BlockReader(self)
+        self.blocks = BlockReader(weak)
         self._tables = ArrayCache(_TABLE_CACHE_BYTES)
         self._order: list[int] = []
         self._known: set[int] = set()

@@ -110,7 +110,9 @@ class RemotePlace:
             folders = self._ask(key, lambda path: list_from[self.scheme](f"{path}/", first, most))
         except FileNotFoundError:
             return []
-        return sorted(folder.rstrip("/").rpartition("/")[2] for folder in folders)
+        names = sorted(folder.rstrip("/").rpartition("/")[2] for folder in folders)
+        # A store that does not know where to begin has told of its first ones: none of these is new.
+        return [name for name in names if name >= first]
 
     def put(self, files: Mapping[str, bytes]) -> None:
         """Write whole objects, several at a time. OSError if any is not there afterwards."""

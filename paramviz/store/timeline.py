@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,8 +38,7 @@ class BlockReader:
     """The blocks of a run. Damage in one is no error: its snapshots are read from their groups."""
 
     def __init__(self, run: Run) -> None:
-        # Weakly: a run that nobody holds lets go of its file at once, not when a collector comes round.
-        self._run: Run = weakref.proxy(run)
+        self._run = run
         self._blocks: dict[int, TimelineBlock | None] = {}
         self._lock = threading.Lock()
 

@@ -135,7 +135,7 @@ def view(project_root: Path) -> Iterator[Callable[..., str]]:
     """Start `paramviz view` on runs; answers its URL, as it prints it."""
     processes: list[subprocess.Popen[str]] = []
 
-    def start(*runs: Path, options: tuple[str, ...] = ()) -> str:
+    def start(*runs: Path | str, options: tuple[str, ...] = ()) -> str:
         command = [sys.executable, "-m", "paramviz", "view", *map(str, runs), "--port", "0", "--no-browser"]
         process = subprocess.Popen(
             [*command, *options], stdout=subprocess.PIPE, text=True, cwd=project_root, env={**os.environ}

@@ -20,7 +20,8 @@ def s3() -> Iterator[Counted]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("bucket")
+        # Moto keeps its buckets as long as the process lives, for every server in it.
+        s3fs.S3FileSystem().makedirs("bucket", exist_ok=True)
         yield server
         s3fs.S3FileSystem.clear_instance_cache()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,8 +51,13 @@ def s3_server() -> Iterator[Counted]:
 
 
 @contextmanager
-def file_server(folder: Path, *, ranges: bool = True) -> Iterator[Counted]:
-    """Serves the files of a folder, by ranges or, as simple servers do, only whole."""
+def file_server(
+    folder: Path, *, ranges: bool = True, closed: Callable[[], bool] = lambda: False
+) -> Iterator[Counted]:
+    """Serves the files of a folder, by ranges or, as simple servers do, only whole.
+
+    closed: while it is true, connections end without an answer.
+    """
     counted = Counted("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,6 +65,9 @@ def file_server(folder: Path, *, ranges: bool = True) -> Iterator[Counted]:
 
         def do_GET(self) -> None:
             counted.requests.append((self.command, self.path))
+            if closed():
+                self.close_connection = True
+                return None
             file = folder / self.path.lstrip("/")
             if not file.is_file():
                 return self._answer(404, b"", {})

@@ -128,7 +128,7 @@ describe('notices', () => {
     const problem = { kind: 'unreachable' as const, message: 'It does not answer.' };
     const away = after(...opened(info('a', [5])), { type: 'problem', run: 'a', problem });
     const [notice] = noticesOf(away);
-    expect([notice!.key, notice!.title]).toEqual(['unreachable', 'a cannot be reached']);
+    expect([notice!.key, notice!.title]).toEqual(['unreachable', '“a” cannot be reached']);
     expect(away.timeline).toEqual([5]);
     expect(noticesOf(reduce(away, { type: 'problem', run: 'a', problem: null }))).toEqual([]);
   });

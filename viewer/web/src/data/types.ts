@@ -9,6 +9,8 @@ export interface RunSummary {
   name: string;
   /** A sentence when the run cannot be opened; then the other fields are missing. */
   error: string | null;
+  /** Name of its folder or file: copies of a run have the same name. */
+  place?: string;
   /** Why an opened run cannot be followed at the moment. */
   problem?: Problem | null;
   status?: RunStatus;

@@ -63,6 +63,11 @@ export function button(
   return element;
 }
 
+/** A sentence in which what stands between back quotes is something to type. */
+export function prose(text: string): Child[] {
+  return text.split('`').map((part, index) => (index % 2 === 1 ? h('code', {}, part) : part));
+}
+
 /** Sets text only where it changed, so that nothing is laid out or announced in vain. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;

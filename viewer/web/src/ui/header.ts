@@ -4,7 +4,7 @@ import type { Problem, RunSummary } from '../data/types';
 import { runColours } from '../layout/colour';
 import type { State } from '../state/model';
 import type { Store } from '../state/store';
-import { button, h, icon, ICONS, setText } from './dom';
+import { button, h, icon, ICONS, prose, setText } from './dom';
 import { age } from './format';
 
 export interface HeaderActions {
@@ -145,7 +145,8 @@ export class Header {
     box.addEventListener('change', () => this.pick(run.id, box.checked));
     const status = run.problem ? awayText(run.problem) : (run.status ?? '');
     const facts = `${status}, ${run.snapshots ?? 0} snapshots`;
-    return h('label', { class: 'choice' }, box, run.name, h('small', {}, facts));
+    const place = run.place && run.place !== run.name ? `${run.place} · ` : '';
+    return h('label', { class: 'choice' }, box, run.name, h('small', {}, place + facts));
   }
 
   /** A third run takes the place of the second. */
@@ -176,7 +177,7 @@ function awayText(problem: Problem): string {
 
 /** A run that was refused: its name, and why. */
 function refusal(run: RunSummary): HTMLElement {
-  return h('div', { class: 'refusal', 'data-test': `refused-${run.id}` }, run.name, h('small', {}, run.error ?? ''));
+  return h('div', { class: 'refusal', 'data-test': `refused-${run.id}` }, run.name, h('small', {}, ...prose(run.error ?? '')));
 }
 
 /** One beat and then rest: an endless animation would have the browser draw for ever. */

@@ -2,7 +2,7 @@
 
 import type { State } from '../state/model';
 import type { Store } from '../state/store';
-import { button, h } from './dom';
+import { button, h, prose } from './dom';
 
 interface Notice {
   key: string;
@@ -46,7 +46,7 @@ export class Notices {
     return h(
       'div',
       { class: `notice ${notice.tone}`, 'data-test': `notice-${notice.key}` },
-      h('div', {}, notice.title ? h('strong', {}, notice.title) : null, h('p', {}, ...withCode(notice.text))),
+      h('div', {}, notice.title ? h('strong', {}, notice.title) : null, h('p', {}, ...prose(notice.text))),
       act,
     );
   }
@@ -85,20 +85,15 @@ function addRun(state: State, id: string, add: Add): void {
   const problem = state.connection === 'lost' ? null : state.problems[id];
   if (problem?.kind === 'unreachable') {
     const text = `${problem.message} What was loaded can still be looked at.`;
-    add('unreachable', 'bad', `${name} cannot be reached`, text, 'retry');
+    add('unreachable', 'bad', `“${name}” cannot be reached`, text, 'retry');
   } else if (problem) {
-    add('problem', 'bad', `${name} cannot be followed any more`, problem.message, 'retry');
+    add('problem', 'bad', `“${name}” cannot be followed any more`, problem.message, 'retry');
   }
   const shown = state.shown[id];
   if (!shown?.failure) return;
   const { kind, message, key } = shown.failure;
-  const which = state.selected.length > 1 ? `Iteration ${shown.iteration} of ${name}` : `Iteration ${shown.iteration}`;
+  const which = state.selected.length > 1 ? `Iteration ${shown.iteration} of “${name}”` : `Iteration ${shown.iteration}`;
   const what = kind === 'damaged' ? 'is damaged, so it is not shown' : 'could not be read';
   const where = key && !message.includes(key) ? ` (\`${key}\`)` : '';
   add('damaged', 'bad', `${which} ${what}`, `${message}${where}`, 'retry');
-}
-
-/** What stands between back quotes is something to type. */
-function withCode(text: string): (Node | string)[] {
-  return text.split('`').map((part, index) => (index % 2 === 1 ? h('code', {}, part) : part));
 }
