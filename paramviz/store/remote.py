@@ -7,6 +7,7 @@ everything that is no fault of the run.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ _PACKAGES = {
 address must not lead to a scheme that reads this machine's files or runs a shell."""
 
 _EMPTY = "InvalidRange"
-"""What S3 says of any range of an object without bytes."""
+"""What S3 says of any range of an object without bytes, and Azure of one behind the end."""
 
 WEB_SCHEMES = ("http", "https")
 
@@ -125,6 +126,11 @@ class RemotePlace:
             return False
         try:
             self._fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            # It may be ours all the same: the answer to a first try got lost, and it was tried again.
+            with contextlib.suppress(FileNotFoundError):
+                return self.get(key) == data
+            return False
         except Exception as error:
             if self.size(key) is not None:
                 return False
@@ -167,7 +173,7 @@ class RemotePlace:
             return get_range(self._fs, path, begin, end)
         try:
             data: bytes = self._fs.cat_file(path, start=begin, end=end)
-        except OSError as error:
+        except Exception as error:
             if _error_code(error) == _EMPTY:
                 return b""
             raise
@@ -220,17 +226,22 @@ class RemotePlace:
             raise _as_os_error(error) from error
 
     def _unreachable(self, error: Exception) -> UnreachableError:
+        # Some servers add whole pages to what they say.
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
         return UnreachableError(
-            f"{self.address}: cannot be reached ({error or type(error).__name__}). Check the address, the "
+            f"{self.address}: cannot be reached ({said}). Check the address, the "
             "network and the credentials; docs/REMOTE.md says where these come from.",
             path=self.address,
         )
 
 
-def _error_code(error: OSError) -> str | None:
-    """What an S3 server calls an error that s3fs translated."""
+def _error_code(error: Exception) -> str | None:
+    """What a server calls an error: one of S3 that s3fs translated, or one of Azure as it is."""
     response = getattr(error.__cause__, "response", None)
-    return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    if isinstance(response, dict):
+        return str(response.get("Error", {}).get("Code"))
+    code = getattr(error, "error_code", None)
+    return None if code is None else str(getattr(code, "value", code))
 
 
 def _as_os_error(error: Exception) -> OSError:
