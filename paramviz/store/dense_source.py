@@ -48,6 +48,7 @@ class DenseSource:
     def __init__(self, source: Source) -> None:
         self.path = source.path
         self.lists_quickly = source.lists_quickly
+        self.look_interval_s = source.look_interval_s
         self._source = source
         self._pieces = ArrayCache(_CACHE_BYTES)
         self._encoder = GroupEncoder()
@@ -76,6 +77,9 @@ class DenseSource:
 
     def list_folder(self, key: str) -> list[str]:
         return self._source.list_folder(key)
+
+    def names_from(self, key: str, first: str, most: int) -> list[str]:
+        return self._source.names_from(key, first, most)
 
     def read_array(self, group: str, name: str, plan: ArrayLayout, files: Files) -> Array:
         place = self._place_of(group, name, plan, files)

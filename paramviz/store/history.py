@@ -110,6 +110,12 @@ class History:
         return whole(entry["plan"], "a plan", most=limits.PLANS)
 
     @property
+    def end(self) -> int:
+        """The iteration at which the journal ends: after a return to a checkpoint not its highest."""
+        ends = [*self.commits[-1:], *(iteration for iteration, _ in self.steps[-1:])]
+        return min(ends, default=0)
+
+    @property
     def scalar_names(self) -> tuple[str, ...]:
         return tuple(self._series)
 

@@ -100,7 +100,12 @@ def basis_key(number: int) -> str:
 
 
 def iteration_key(iteration: int) -> str:
-    return f"{ITERATIONS}/{iteration:08d}"
+    return f"{ITERATIONS}/{iteration_name(iteration)}"
+
+
+def iteration_name(iteration: int) -> str:
+    """The folder of an iteration below `iterations/`."""
+    return f"{iteration:08d}"
 
 
 def block_key(folder: str, number: int) -> str:

@@ -90,8 +90,7 @@ class Run:
         if source.lists_quickly or not self._journal.n_segments:
             self.look_for_unjournaled()
         elif self._history.status == "recording":
-            # To list ten thousand folders of an object store takes longer than all else. Only a crash keeps a
-            # snapshot out of the journal, and only what came last.
+            # Only a crash keeps a snapshot out of the journal, and only the last: no need to list them all.
             self.look_for_unjournaled(behind_the_newest=True)
 
     def __repr__(self) -> str:
@@ -300,7 +299,7 @@ class Run:
                 raise self.damaged(error.key, str(error)) from error
             except CorruptBytesError as error:
                 raise self.damaged(self._journal.key, str(error)) from error
-            # Not counted from where this call began: one before may have been cut off by the network.
+            # All that were read: the network may have cut off the call before this one.
             new = self._history.commits[self._n_admitted :]
             self._n_admitted += len(new)
             return self._admit(new)
@@ -314,11 +313,7 @@ class Run:
         cure = "The rest of the run stays readable; `paramviz verify` lists all damage."
         if key == layout.GROUP_RECORD:
             cure = "Without it the run cannot be opened: copy it again from where it came."
-        return DamagedRunError(
-            f"{self.path}: {key} {reason}. {cure}",
-            path=self.path,
-            key=key,
-        )
+        return DamagedRunError(f"{self.path}: {key} {reason}. {cure}", path=self.path, key=key)
 
     def _keep(self, key: str, *arrays: Array) -> None:
         """Count what stays in memory as long as the run is open."""
@@ -342,11 +337,8 @@ class Run:
         a few of them, with one request.
         """
         found = []
-        if behind_the_newest:
-            names = self.source.names_from(layout.ITERATIONS, self._newest_name(), _MOST_UNJOURNALED)
-        else:
-            names = self.source.list_folder(layout.ITERATIONS)
-        for name in names:
+        names = self.source.list_folder if not behind_the_newest else self._names_at_the_end
+        for name in names(layout.ITERATIONS):
             iteration = layout.parse_iteration(name)
             if iteration is None or iteration in self._known:
                 continue
@@ -368,10 +360,8 @@ class Run:
                 self._history.add_step(iteration, commit.scalars)
         self.unjournaled_iterations = tuple(sorted((*self.unjournaled_iterations, *found)))
 
-    def _newest_name(self) -> str:
-        """The folder at which the journal ends: after a return to a checkpoint not its highest iteration."""
-        ends = [*self._order[-1:], *(iteration for iteration, _ in self._history.steps[-1:])]
-        return layout.iteration_key(min(ends, default=0)).rpartition("/")[2]
+    def _names_at_the_end(self, key: str) -> list[str]:
+        return self.source.names_from(key, layout.iteration_name(self._history.end), _MOST_UNJOURNALED)
 
     def _commit(self, iteration: int) -> CommitRecord:
         with self._lock:

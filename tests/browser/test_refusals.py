@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "runs"
     good = made_runs.make_run(folder / "good")
     newer = shutil.copytree(good, folder / "newer")
-    (newer / "zarr.json").write_text((newer / "zarr.json").read_text().replace('"0.1"', '"9.0"'))
+    (newer / "zarr.json").write_text((newer / "zarr.json").read_text().replace('"1.0"', '"9.0"'))
     damaged = shutil.copytree(good, folder / "damaged")
     (damaged / "zarr.json").write_text((damaged / "zarr.json").read_text().replace('"made"', '"mad"'))
     packed = pack_run(good, tmp_path / "whole.zarr.zip").path
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 REASONS = {
-    "newer": ("recorded in format 9.0", "Install the paramviz that wrote it"),
+    "newer": ("ormat 9.0", "Install a newer paramviz"),
     "damaged": ("fails its checksum", "copy it again"),
     "cut-off.zarr.zip": ("cut off on its way here", "Copy the file again"),
     "hostile.zarr.zip": ("'../../<img src=x onerror=window.owned=1>'", "not made by"),

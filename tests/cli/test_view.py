@@ -199,7 +199,7 @@ def test_a_folder_with_files_only_is_viewed(command, run_path, tmp_path):
 
 
 CURES = {
-    "newer": (3, "format 9.0", "Install the paramviz that wrote it"),
+    "newer": (3, "format 9.0", "Install a newer paramviz"),
     "damaged": (1, "fails its checksum", "copy it again"),
     "cut off.zarr.zip": (1, "cut off on its way", "Copy the file again"),
     "cut off.h5": (1, "cut off on its way", "Copy the file again"),
@@ -213,7 +213,7 @@ def refused_run(run_path, folder, name):
     path = folder / name
     if name == "newer":
         shutil.copytree(run_path, path)
-        (path / "zarr.json").write_text((path / "zarr.json").read_text().replace('"0.1"', '"9.0"'))
+        (path / "zarr.json").write_text((path / "zarr.json").read_text().replace('"1.0"', '"9.0"'))
     elif name == "damaged":
         shutil.copytree(run_path, path)
         (path / "zarr.json").write_text((path / "zarr.json").read_text().replace('"made"', '"mad"'))
