@@ -24,6 +24,7 @@ from paramviz.errors import (
 )
 
 if TYPE_CHECKING:
+    from paramviz.quantities import QUANTITIES
     from paramviz.recorder import Recorder, RecordingReport
     from paramviz.sampling import SampleBudgets
     from paramviz.store import Run, open_run
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "QUANTITIES",
     "DamagedRunError",
     "FormatVersionError",
     "IterationNotFoundError",
@@ -55,6 +57,7 @@ _HOMES = {
     "Recorder": "paramviz.recorder",
     "RecordingReport": "paramviz.recorder",
     "SampleBudgets": "paramviz.sampling",
+    "QUANTITIES": "paramviz.quantities",
     "Run": "paramviz.store",
     "open_run": "paramviz.store",
 }

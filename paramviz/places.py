@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
-from paramviz.schema import EmbeddingPlan, Plan, TensorInfo
+from paramviz.schema import EmbeddingPlan, TensorInfo
 
 MOST_NORMS = 16_384
 """A matrix with more rows (or columns) than this gives norms of its sampled ones only, and a histogram."""
@@ -60,11 +61,21 @@ class Packing:
         return len(self.places)
 
 
+class Planned(Protocol):
+    """What the places follow from: a plan of the store, or one that is to become it."""
+
+    @property
+    def tensors(self) -> tuple[TensorInfo, ...]: ...
+    @property
+    def embedding(self) -> EmbeddingPlan | None: ...
+    def moving(self, array: str) -> int:
+        """How many samples of "values" or "vectors" are in each snapshot."""
+
+
 class Places:
     """The packings of one plan."""
 
-    def __init__(self, plan: Plan) -> None:
-        """plan: its catalogue and its counts are looked at, not its positions."""
+    def __init__(self, plan: Planned) -> None:
         recorded = [tensor for tensor in plan.tensors if tensor.samples > 0]
         embedding = plan.embedding
         self.cells = Packing((t.index, t.grid) for t in recorded if has_cells(t))

@@ -107,6 +107,9 @@ FLOAT16_MAX = 65504.0
 FLOAT16_TINY = 2.0**-25
 """Non-zero values at or below half the smallest subnormal round to zero in float16 (`n_underflow`)."""
 
+NEIGHBOURS = 10
+"""Nearest neighbours that are recorded of a token."""
+
 HISTOGRAM_BINS = 64
 HISTOGRAM_LOWEST_EXPONENT = -24
 """|x| < 2**-24 falls in the innermost bin of its sign."""

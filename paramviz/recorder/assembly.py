@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from paramviz.quantities import Quantities
+from paramviz.recorder import further
 from paramviz.recorder.embedding import FrozenBasis, PrincipalAxes
 from paramviz.recorder.frames import Frame
 from paramviz.recorder.model_plan import ModelPlan
@@ -17,7 +19,7 @@ from paramviz.recorder.scalars import read_scalars
 from paramviz.recorder.updates import SampleHistory
 from paramviz.schema import (
     GRADIENT_KEYS,
-    KEY_STATISTIC_KEYS,
+    MOMENT_KEYS,
     Event,
     GradientState,
     GradientStates,
@@ -39,10 +41,14 @@ class Assembler:
     The names of frozen tensors that change all the same are added to `moving`.
     """
 
-    def __init__(self, writer: RunWriter, earlier: Run | None, moving: set[str]) -> None:
+    def __init__(
+        self, writer: RunWriter, earlier: Run | None, moving: set[str], quantities: Quantities
+    ) -> None:
         self._writer = writer
         self._earlier = earlier
-        self._plans = PlanRegistry(writer, () if earlier is None else stored_plans(earlier), moving)
+        self._quantities = quantities
+        past = () if earlier is None else stored_plans(earlier)
+        self._plans = PlanRegistry(writer, past, moving, quantities)
         self._history = SampleHistory()
         self._basis = FrozenBasis()
         self._rows_of: tuple[TensorInfo, ...] | None = None
@@ -57,7 +63,6 @@ class Assembler:
         number = self.register(frame.plan, frame.samples)
         self._recall_start(frame.plan)
         moves = self._history.compare(frame.plan, frame.samples)
-        unknown = np.full((len(frame.plan.tensors), len(KEY_STATISTIC_KEYS)), np.nan)
         scalars = read_scalars(frame.scalars)
         snapshot = Snapshot(
             iteration=frame.iteration,
@@ -67,13 +72,18 @@ class Assembler:
             scalars=scalars,
             events=frame.events,
             gradient_states=GradientStates(),
-            values=_narrow(frame.samples[frame.plan.moving_values], np.float16),
-            vectors=frame.samples[frame.plan.moving_vectors],
-            statistics=_narrow(np.concatenate([frame.statistics, moves, unknown], axis=1), np.float32),
-            histograms=frame.histograms,
         )
+        if "values" in self._quantities:
+            snapshot.values = _narrow(frame.samples[frame.plan.moving_values], np.float16)
+            snapshot.vectors = frame.samples[frame.plan.moving_vectors]
+        if "statistics" in self._quantities:
+            table = np.concatenate([frame.statistics, moves, _key_statistics(frame)], axis=1)
+            snapshot.statistics = _narrow(table, np.float32)
+        if "histograms" in self._quantities:
+            snapshot.histograms = frame.histograms
         derived = _add_gradients(snapshot, frame)
         self._add_embedding(snapshot, frame)
+        self._add_further(snapshot, frame)
         self._writer.commit(snapshot)
         self._history.advance(frame.plan, frame.samples)
         if snapshot.embedding_rows is not None:
@@ -95,7 +105,7 @@ class Assembler:
     def _add_embedding(self, snapshot: Snapshot, frame: Frame) -> None:
         """Rows where they are due: always if they are small, else at the first, forced and last snapshots."""
         rows, embedding = frame.embedding_rows, frame.plan.embedding
-        if rows is None or embedding is None:
+        if rows is None or embedding is None or "embedding" not in self._quantities:
             return
         is_first = self._rows_of is not frame.plan.tensors
         if embedding.every_snapshot or frame.keeps_rows or is_first:
@@ -109,8 +119,38 @@ class Assembler:
             snapshot.embedding_scores = _narrow(scores, np.float16)
             snapshot.basis = self._basis.number
 
+    def _add_further(self, snapshot: Snapshot, frame: Frame) -> None:
+        """What docs/FORMAT.md calls further quantities, where they are due and wanted."""
+        plan, wanted = frame.plan, self._quantities
+        if "head_norms" in wanted:
+            snapshot.more |= further.head_norms(plan, frame.grids)
+        if frame.tier != "key":
+            return
+        gradients = frame.gradients
+        if "cells" in wanted:
+            snapshot.more |= further.cells(plan, frame.grids)
+        if "norms" in wanted:
+            snapshot.more |= further.norms(plan, frame.grids, {} if gradients is None else gradients.grids)
+        if gradients is not None and gradients.samples is not None:
+            snapshot.more |= further.scaled_samples(plan, gradients.samples, "gradient")
+        update = self._history.update(plan, frame.samples) if "update_values" in wanted else None
+        if update is not None:
+            snapshot.more |= further.scaled_samples(plan, update, "update")
+        if frame.matrices:
+            snapshot.more |= further.spectra(plan, frame.matrices)
+        if frame.embedding_rows is not None and plan.embedding is not None:
+            snapshot.more |= further.embedding(plan.embedding, frame.embedding_rows, wanted)
+
     def _store_basis(self, iteration: int, axes: PrincipalAxes) -> int:
         return self._writer.add_basis(iteration, axes.components, axes.mean, axes.explained)
+
+
+def _key_statistics(frame: Frame) -> npt.NDArray[np.float64]:
+    """(tensors, 5) in the order of `KEY_STATISTIC_KEYS`; NaN but in key snapshots."""
+    l2 = frame.statistics[:, MOMENT_KEYS.index("l2_norm")]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        stable_rank = np.square(l2 / frame.sigma_max)
+    return np.column_stack([frame.moments, frame.sigma_max, stable_rank])
 
 
 def _add_gradients(snapshot: Snapshot, frame: Frame) -> dict[str, float]:
@@ -124,7 +164,7 @@ def _add_gradients(snapshot: Snapshot, frame: Frame) -> dict[str, float]:
         if float(flag) != 0:
             states.update({row: "skipped" for row in rows if row in states})
     snapshot.gradient_states = _summary(frame.plan, states, gradients.reasons)
-    if gradients.statistics is None:
+    if gradients.statistics is None or not gradients.is_measured:
         return {}
     snapshot.gradient_statistics = _narrow(gradients.statistics, np.float32)
     skipped = [row for row, state in states.items() if state == "skipped"]

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from paramviz.recorder.grids import Grids
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.scalars import Scalar
 from paramviz.recorder.transfers import Transfers
 from paramviz.schema import HISTOGRAM_BINS, MOMENT_KEYS, Event, GradientState, Tier
+from paramviz.statistics import GridSums
 
 FEWEST, MOST = 2, 256
 """Frames that a pool gives out at once, whatever their size."""
@@ -21,15 +23,20 @@ FEWEST, MOST = 2, 256
 
 @dataclass(slots=True, eq=False)
 class Gradients:
-    """Gradient statistics of a snapshot and what is known of them.
+    """What a snapshot knows of its gradients.
 
     statistics: (tensors, 14) float64, NaN rows where there was no gradient; None
-    if there was none at all. `states`: by row, where there was one. `found_inf`:
-    flags that still lie on their devices, each with the rows whose step was skipped
-    if it is not zero. Hooks spent `hook_s` on them on the training thread.
+    if there was none at all, only NaN unless `is_measured`. samples: (N + V,)
+    float32, NaN likewise. `grids`: sums over whole gradients by row, in key snapshots
+    that were foreseen. `states`: by row, where there was one. `found_inf`: flags that
+    still lie on their devices, each with the rows whose step was skipped if it is not
+    zero. Hooks spent `hook_s` on them on the training thread.
     """
 
     statistics: npt.NDArray[np.float64] | None
+    is_measured: bool
+    samples: npt.NDArray[np.float32] | None
+    grids: dict[int, GridSums]
     states: dict[int, GradientState]
     reasons: list[str]
     found_inf: list[tuple[torch.Tensor, tuple[int, ...]]]
@@ -42,7 +49,9 @@ class Frame:
     """One snapshot between the training thread and the writer thread.
 
     samples: (N + V,) float32, see `ModelPlan`; statistics: (tensors, 14) float64;
-    histograms: (tensors, 64) uint32; embedding_rows: (K, width) float32. The
+    histograms: (tensors, 64) uint32; embedding_rows: (K, width) float32; moments:
+    (tensors, 3) and sigma_max: (tensors,) float64, NaN where they are not due; matrices:
+    copies of whole tensors by row, of which all singular values are wanted. The
     buffers hold the numbers once `transfers` is finished.
     """
 
@@ -51,6 +60,10 @@ class Frame:
     statistics: npt.NDArray[np.float64]
     histograms: npt.NDArray[np.uint32]
     embedding_rows: npt.NDArray[np.float32] | None
+    moments: npt.NDArray[np.float64]
+    sigma_max: npt.NDArray[np.float64]
+    grids: Grids = field(default_factory=Grids)
+    matrices: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)
     iteration: int = 0
     tier: Tier = "core"
     keeps_rows: bool = False
@@ -89,7 +102,8 @@ class FramePool:
         return frame
 
     def give_back(self, frame: Frame) -> None:
-        frame.scalars, frame.events, frame.gradients = {}, [], None
+        frame.scalars, frame.events, frame.gradients, frame.grids, frame.matrices = {}, [], None, Grids(), {}
+        frame.moments[...] = frame.sigma_max[...] = np.nan
         with self._changed:
             self._out -= 1
             self._free.append(frame)
@@ -114,4 +128,6 @@ def _new_frame(plan: ModelPlan) -> Frame:
         statistics=np.full((n, len(MOMENT_KEYS)), np.nan),
         histograms=np.zeros((n, HISTOGRAM_BINS), np.uint32),
         embedding_rows=rows,
+        moments=np.full((n, 3), np.nan),
+        sigma_max=np.full(n, np.nan),
     )

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from paramviz.recorder.device_statistics import accumulation_dtype, histogram_on_device, measure_on_device
+from paramviz.quantities import Quantities
+from paramviz.recorder import views
+from paramviz.recorder.device_statistics import histogram_on_device, measure_on_device
 from paramviz.recorder.frames import Frame
+from paramviz.recorder.further import has_heads
+from paramviz.recorder.grids import Grids
 from paramviz.recorder.model_plan import Indices, ModelPlan, Source
+from paramviz.recorder.singular import SingularValues
 from paramviz.recorder.transfers import Transfers
 from paramviz.statistics import measure
 
-_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+COPIED_BYTES = 128 << 20
+"""Of whole matrices that wait for their singular values."""
 
 
-def gather(frame: Frame) -> None:
+def gather(frame: Frame, quantities: Quantities, singular: SingularValues) -> None:
     """Fill a frame from the tensors of its plan. Nothing waits for a device."""
+    plan, transfers = frame.plan, frame.transfers
+    is_key = frame.tier == "key"
+    frame.grids = Grids()
     with torch.no_grad():
-        for source in frame.plan.sources:
-            samples = frame.samples[source.begin : source.end]
-            statistics, histogram = frame.statistics[source.index], frame.histograms[source.index]
-            if is_on_host(source.tensor):
-                x = host_view(source.tensor)
-                measure(x, statistics, histogram)
-                _take_samples(x, source.positions, samples)
-            else:
-                _gather_from_device(source, frame.transfers, samples, statistics, histogram)
-        table = frame.plan.embedding_tensor
+        for source in plan.sources:
+            if "statistics" in quantities or "histograms" in quantities:
+                _take_statistics(frame, source)
+            _take_samples(source, frame.samples[source.begin : source.end], transfers)
+            tensor = plan.tensors[source.index]
+            if "head_norms" in quantities and has_heads(plan, tensor):
+                frame.grids.take_heads(plan, source, transfers)
+            wants_grid = ("cells" in quantities and source.edges is not None) or (
+                "norms" in quantities and source.index in plan.places.rows.places
+            )
+            if is_key and wants_grid:
+                frame.grids.take(source, transfers)
+            if is_key and "sigma_max" in quantities and source.index in plan.places.spectra.places:
+                _take_sigma(frame, tensor.name, source, singular)
+        if "singular_values" in quantities and frame.keeps_rows:
+            _copy_matrices(frame)
+        table = plan.embedding_tensor
         if table is not None and frame.embedding_rows is not None:
-            _take_rows(table, frame.plan.tokens, frame.embedding_rows, frame.transfers)
-    frame.transfers.start()
+            _take_rows(table, plan.tokens, frame.embedding_rows, transfers)
 
 
 def gather_frozen(plan: ModelPlan) -> npt.NDArray[np.float32]:
@@ -43,14 +56,22 @@ def gather_frozen(plan: ModelPlan) -> npt.NDArray[np.float32]:
     samples, transfers = np.zeros(plan.n_samples, np.float32), Transfers()
     with torch.no_grad():
         for source in plan.frozen_sources:
-            destination = samples[source.begin : source.end]
-            if is_on_host(source.tensor):
-                _take_samples(host_view(source.tensor), source.positions, destination)
-            else:
-                transfers.add(_device_samples(source, _wide(source.tensor.detach())), destination)
+            _take_samples(source, samples[source.begin : source.end], transfers)
     transfers.start()
     transfers.finish()
     return samples
+
+
+def plain_gradient(gradient: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
+    """A gradient as a dense tensor, divided by `scale` (0-d) if it is still scaled."""
+    gradient = gradient.detach()
+    if gradient.layout != torch.strided:
+        gradient = gradient.to_dense()
+    if scale is None:
+        return gradient
+    # In float32: what is tiny before the scale is taken out would be nothing in float16 after it.
+    wide = gradient if gradient.dtype == torch.float64 else gradient.float()
+    return wide / scale.to(wide.device, non_blocking=True)
 
 
 def measure_gradient(
@@ -61,56 +82,69 @@ def measure_gradient(
 ) -> None:
     """Statistics of a gradient, divided by `scale` (0-d) if it is still scaled, into (14,) float64."""
     with torch.no_grad():
-        gradient = gradient.detach()
-        if gradient.layout != torch.strided:
-            gradient = gradient.to_dense()
-        if scale is not None:
-            # In float32: what is tiny before the scale is taken out would be nothing in float16 after it.
-            wide = gradient if gradient.dtype == torch.float64 else gradient.float()
-            gradient = wide / scale.to(wide.device, non_blocking=True)
-        if is_on_host(gradient):
-            measure(host_view(gradient), statistics, None)
+        gradient = plain_gradient(gradient, scale)
+        if views.is_on_host(gradient):
+            measure(views.host_view(gradient), statistics, None)
         else:
             transfers.add(measure_on_device(gradient), statistics)
 
 
-def is_on_host(tensor: torch.Tensor) -> bool:
-    """Whether numpy can see the tensor's own memory."""
-    return tensor.device.type == "cpu"
+def sample_tensor(
+    tensor: torch.Tensor, positions: Indices | None, out: npt.NDArray[np.float32], transfers: Transfers
+) -> None:
+    """Elements at flat positions (all if None) as float32; beyond its range they become inf."""
+    if views.is_on_host(tensor):
+        views.samples_of(views.host_view(tensor), None if positions is None else positions.host, out)
+        return
+    flat = views.wide_on_device(tensor.detach()).reshape(-1)
+    if positions is not None:
+        flat = flat[positions.on(flat.device)]
+    transfers.add(flat.to(torch.float32), out)
 
 
-def host_view(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    """A tensor of the CPU as an array: its own memory, or float32 where numpy lacks the dtype."""
-    tensor = tensor.detach()
-    if tensor.is_neg():
-        tensor = tensor.resolve_neg()
-    if tensor.is_floating_point() and tensor.dtype not in _NUMPY_FLOATS:
-        tensor = tensor.float()
-    return tensor.numpy()
+def _take_samples(source: Source, out: npt.NDArray[np.float32], transfers: Transfers) -> None:
+    sample_tensor(source.tensor, source.positions, out, transfers)
 
 
-def _take_samples(x: npt.NDArray[Any], positions: Indices | None, samples: npt.NDArray[np.float32]) -> None:
-    """Elements of x at flat positions (all if None) as float32; beyond its range they become inf."""
-    with np.errstate(over="ignore"):
-        if positions is None:
-            samples[...] = x.reshape(-1)
-        elif not x.flags.c_contiguous:
-            samples[...] = x[np.unravel_index(positions.host, x.shape)]
-        elif x.dtype == np.float32:
-            # Positions are in range by construction: "clip" lets numpy write straight into the buffer.
-            np.take(x.reshape(-1), positions.host, out=samples, mode="clip")
-        else:
-            samples[...] = x.reshape(-1)[positions.host]
+def _take_statistics(frame: Frame, source: Source) -> None:
+    statistics, histogram = frame.statistics[source.index], frame.histograms[source.index]
+    if views.is_on_host(source.tensor):
+        measure(views.host_view(source.tensor), statistics, histogram)
+    else:
+        tensor = views.wide_on_device(source.tensor.detach())
+        frame.transfers.add(measure_on_device(tensor), statistics)
+        frame.transfers.add(histogram_on_device(tensor), histogram)
+
+
+def _take_sigma(frame: Frame, name: str, source: Source, singular: SingularValues) -> None:
+    sigma, out = singular.largest(name, source.tensor), frame.sigma_max[source.index : source.index + 1]
+    if views.is_on_host(sigma):
+        out[0] = float(sigma)
+    else:
+        frame.transfers.add(sigma, out)
+
+
+def _copy_matrices(frame: Frame) -> None:
+    """Whole matrices for the writer thread, as many as fit into `COPIED_BYTES`, smaller ones first."""
+    plan, left = frame.plan, COPIED_BYTES
+    for index in sorted(plan.places.spectra.places, key=lambda i: plan.tensors[i].size):
+        tensor = plan.tensors[index]
+        left -= 4 * tensor.size
+        if left < 0:
+            return
+        copy = np.empty(tensor.matrix_shape, np.float32)
+        sample_tensor(plan.source_of[index].tensor, None, copy.reshape(-1), frame.transfers)
+        frame.matrices[index] = copy
 
 
 def _take_rows(
     table: torch.Tensor, tokens: Indices, rows: npt.NDArray[np.float32], transfers: Transfers
 ) -> None:
     """Rows of the token embedding at full width, (K, width) float32."""
-    if not is_on_host(table):
+    if not views.is_on_host(table):
         transfers.add(table.detach()[tokens.on(table.device)].to(torch.float32), rows)
         return
-    x = host_view(table)
+    x = views.host_view(table)
     with np.errstate(over="ignore"):
         if len(rows) == len(x):
             rows[...] = x
@@ -118,31 +152,3 @@ def _take_rows(
             np.take(x, tokens.host, axis=0, out=rows, mode="clip")
         else:
             rows[...] = x[tokens.host]
-
-
-def _gather_from_device(
-    source: Source,
-    transfers: Transfers,
-    samples: npt.NDArray[np.float32],
-    statistics: npt.NDArray[np.float64],
-    histogram: npt.NDArray[np.uint32],
-) -> None:
-    tensor = _wide(source.tensor.detach())
-    transfers.add(_device_samples(source, tensor), samples)
-    transfers.add(measure_on_device(tensor), statistics)
-    transfers.add(histogram_on_device(tensor), histogram)
-
-
-def _wide(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.dtype in _NUMPY_FLOATS:
-        return tensor
-    # Integers and bool too: torch lacks kernels for some of them on some devices.
-    return tensor.to(torch.float32 if tensor.is_floating_point() else accumulation_dtype(tensor.device))
-
-
-def _device_samples(source: Source, tensor: torch.Tensor) -> torch.Tensor:
-    """(samples,) float32 of `tensor`, which is that of the source, made wide."""
-    flat = tensor.reshape(-1)
-    if source.positions is not None:
-        flat = flat[source.positions.on(flat.device)]
-    return flat.to(torch.float32)

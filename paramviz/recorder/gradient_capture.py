@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from paramviz.quantities import Quantities
 from paramviz.recorder.frames import Gradients
-from paramviz.recorder.gather import measure_gradient
+from paramviz.recorder.gather import measure_gradient, plain_gradient, sample_tensor
+from paramviz.recorder.grids import sum_matrix
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.transfers import Transfers
 from paramviz.schema import GRADIENT_KEYS, GradientState
+from paramviz.statistics import GridSums
 
 Member = tuple[int, torch.Tensor]
 """A row of the tables and the parameter that it is of."""
@@ -20,25 +23,45 @@ Member = tuple[int, torch.Tensor]
 
 @dataclass(slots=True, eq=False)
 class Capture:
-    """statistics: (tensors, 14) float64, NaN where there is no gradient."""
+    """statistics: (tensors, 14) float64 and samples: (N + V,) float32, NaN where there is no gradient.
+
+    `quantities` are what is measured; norms in key snapshots only, which `is_key` foresees.
+    """
 
     plan: ModelPlan
+    quantities: Quantities
+    is_key: bool
     statistics: npt.NDArray[np.float64]
+    samples: npt.NDArray[np.float32] | None
+    grids: dict[int, GridSums] = field(default_factory=dict)
     transfers: Transfers = field(default_factory=Transfers)
     states: dict[int, GradientState] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     found_inf: list[tuple[torch.Tensor, tuple[int, ...]]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, plan: ModelPlan) -> Capture:
-        return cls(plan, np.full((len(plan.tensors), len(GRADIENT_KEYS)), np.nan))
+    def of(cls, plan: ModelPlan, quantities: Quantities, is_key: bool) -> Capture:
+        table = np.full((len(plan.tensors), len(GRADIENT_KEYS)), np.nan)
+        wants_samples = "gradient_values" in quantities
+        samples = np.full(plan.n_samples, np.nan, np.float32) if wants_samples else None
+        return cls(plan, quantities, is_key, table, samples)
 
     def take(self, member: Member, state: GradientState, scale: torch.Tensor | None = None) -> None:
         """Measure a parameter's gradient; one that is not there stays unavailable."""
         index, parameter = member
-        if parameter.grad is not None:
-            measure_gradient(parameter.grad, scale, self.statistics[index], self.transfers)
-            self.states[index] = state
+        if parameter.grad is None:
+            return
+        with torch.no_grad():
+            gradient = plain_gradient(parameter.grad, scale)
+            if "gradient_statistics" in self.quantities:
+                measure_gradient(gradient, None, self.statistics[index], self.transfers)
+            source = self.plan.source_of.get(index)
+            if source is not None and self.samples is not None:
+                out = self.samples[source.begin : source.end]
+                sample_tensor(gradient, source.positions, out, self.transfers)
+            if self.is_key and "norms" in self.quantities and index in self.plan.places.rows.places:
+                self.grids[index] = sum_matrix(gradient, None, self.transfers)
+        self.states[index] = state
 
     def because(self, reason: str) -> None:
         """A sentence for whoever wonders why a state is not `used`."""
@@ -50,6 +73,9 @@ class Capture:
         self.transfers.start()
         return Gradients(
             statistics=self.statistics if self.states else None,
+            is_measured="gradient_statistics" in self.quantities,
+            samples=self.samples if self.states else None,
+            grids=self.grids,
             states=self.states,
             reasons=self.reasons,
             found_inf=self.found_inf,

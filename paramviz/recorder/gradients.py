@@ -10,14 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
+import numpy.typing as npt
 from torch.optim import Optimizer
 
+from paramviz.quantities import DEFAULT, Quantities
 from paramviz.recorder.failsafe import Complaints
 from paramviz.recorder.frames import Gradients
 from paramviz.recorder.gradient_capture import Capture
 from paramviz.recorder.model_plan import ModelPlan
+from paramviz.recorder.moments import read_moments
 from paramviz.recorder.optimizer_watch import OptimizerWatch
 from paramviz.recorder.scalars import Scalar
+from paramviz.recorder.transfers import Transfers
 
 _CHANGED = "gradients were changed or zeroed between the optimizer's step and step()"
 _UNSEEN = "parameters are new, and had not been seen when the optimizer made its step"
@@ -30,16 +35,25 @@ _NOTHING = "no gradients stood when step() was called, and the snapshot was not 
 class GradientReader:
     """Reads the gradients of one model, stepped by any number of optimizers.
 
-    `due` predicts whether the next iteration will be recorded. Optimizers that
+    `due` predicts whether the next iteration will be recorded, `key_is_next` whether that
+    will be a key snapshot. Optimizers that
     neither are nor wrap a `torch.optim.Optimizer` have no hooks, and their gradients are read as
     they stand. `hooks_s` is what all hooks have cost.
     """
 
     def __init__(
-        self, optimizers: Iterable[object], plan: ModelPlan, due: Callable[[], bool], complaints: Complaints
+        self,
+        optimizers: Iterable[object],
+        plan: ModelPlan,
+        due: Callable[[], bool],
+        complaints: Complaints,
+        quantities: Quantities = frozenset(DEFAULT),
+        key_is_next: Callable[[], bool] = lambda: False,
     ) -> None:
         self._plan = plan
         self._due = due
+        self._quantities = quantities
+        self._key_is_next = key_is_next
         self._capture: Capture | None = None
         self._watches: list[OptimizerWatch] = []
         self._unhooked = False
@@ -74,13 +88,18 @@ class GradientReader:
 
     def collect(self) -> Gradients:
         """The gradients of the snapshot that is being taken: measured in the steps, or as they stand."""
-        capture = self._capture or Capture.of(self._plan)
+        capture = self._capture or self._new_capture()
         for watch in self._watches:
             if not watch.captured:
                 _read_standing(watch, capture)
         if self._unhooked or not self._watches:
             self._read_unhooked(capture)
         return capture.finish(sum(watch.seconds for watch in self._watches))
+
+    def read_moments(self, out: npt.NDArray[np.float64], transfers: Transfers) -> None:
+        """What the optimizers remember of the gradients of each parameter, into (tensors, 3)."""
+        for watch in self._watches:
+            read_moments(watch.optimizer, watch.members, out, transfers)
 
     def begin(self) -> None:
         """An iteration has ended: what its steps left is done with."""
@@ -96,8 +115,11 @@ class GradientReader:
 
     def _wanted(self) -> Capture | None:
         if self._capture is None and self._due():
-            self._capture = Capture.of(self._plan)
+            self._capture = self._new_capture()
         return self._capture
+
+    def _new_capture(self) -> Capture:
+        return Capture.of(self._plan, self._quantities, self._key_is_next())
 
     def _read_unhooked(self, capture: Capture) -> None:
         """Gradients of parameters that no watched optimizer steps, as they stand."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from paramviz.catalogue import ParameterFacts, Placement, canonical_name, place
+from paramviz.places import Places
 from paramviz.recorder.embedding import plan_embedding
 from paramviz.recorder.parameters import Entry, dtype_name, heads_of, shape_of, storage_key, why_skipped
 from paramviz.sampling import SampleBudgets, SampleGrid, sample_grid
@@ -59,7 +60,8 @@ class Indices:
 class Source:
     """A recorded tensor: row `index` of the tables, samples [begin, end) of the snapshot.
 
-    `positions` are flat indices into the tensor; None if it is kept whole.
+    `positions` are flat indices into the tensor; None if it is kept whole. `edges` cut
+    it into cells, rows first.
     """
 
     index: int
@@ -67,6 +69,7 @@ class Source:
     begin: int
     end: int
     positions: Indices | None
+    edges: tuple[Positions, Positions] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +80,8 @@ class ModelPlan:
     then the V that stay float32. `positions` (N,) and `vector_positions` (V,) are
     their flat indices. Of each, the last ones, `frozen_values` and `frozen_vectors`
     of them, belong to tensors that do not change. `tokens` are the rows that
-    `embedding` names. `index_of` maps id(parameter) to its row in the tables.
+    `embedding` names. `index_of` maps id(parameter) to its row in the tables, `grids`
+    rows to what is sampled of them.
     """
 
     tensors: tuple[TensorInfo, ...]
@@ -89,6 +93,25 @@ class ModelPlan:
     index_of: Mapping[int, int]
     frozen_values: int = 0
     frozen_vectors: int = 0
+    grids: Mapping[int, SampleGrid] = field(default_factory=dict)
+    places: Places = field(init=False)
+    source_of: Mapping[int, Source] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "places", Places(self))
+        object.__setattr__(self, "source_of", {source.index: source for source in self.sources})
+
+    def moving(self, array: str) -> int:
+        """How many samples of "values" or "vectors" each snapshot stores."""
+        span = self.moving_values if array == "values" else self.moving_vectors
+        return int(span.stop - span.start)
+
+    @property
+    def cell_edges(self) -> Positions:
+        """Edges of the cells of all tensors that have some, as a plan of the store holds them."""
+        grids = (self.grids[index] for index in self.places.cells.places)
+        nothing = np.zeros(0, np.int64)
+        return np.concatenate([nothing, *(edges for g in grids for edges in (g.row_edges, g.column_edges))])
 
     @property
     def n_values(self) -> int:
@@ -172,6 +195,7 @@ def build_plan(
         index_of=_index_of(laid_out, entries),
         frozen_values=sum(t.samples for t in laid_out if t.index in still and t.array == "values"),
         frozen_vectors=sum(t.samples for t in laid_out if t.index in still and t.array == "vectors"),
+        grids=grids,
     )
     return replace(plan, sources=_sources(plan, grids, entries))
 
@@ -229,6 +253,9 @@ def _catalogue(
                 tied_to=tied_to,
                 frozen=not entry.is_buffer and not tensor.requires_grad,
                 skipped=reason,
+                row_groups=placement.row_groups,
+                column_groups=placement.column_groups,
+                transposed=placement.transposed,
             )
         )
     return tensors
@@ -290,7 +317,8 @@ def _sources(
         tensor = plan.tensors[index]
         span = plan.span_of(tensor)
         positions = None if tensor.whole else Indices(grid.positions)
-        sources.append(Source(index, entries[index].tensor, span.start, span.stop, positions))
+        edges = None if tensor.whole else (grid.row_edges, grid.column_edges)
+        sources.append(Source(index, entries[index].tensor, span.start, span.stop, positions, edges))
     return tuple(sources)
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from paramviz.quantities import Quantities
+from paramviz.recorder.embedding_view import neighbour_tokens, sketch_basis
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.schema import FrozenSamples, Plan, TensorInfo
 from paramviz.store import Run, RunWriter
@@ -46,10 +48,13 @@ class PlanRegistry:
     that the next plan that is made leaves its samples to the snapshots.
     """
 
-    def __init__(self, writer: RunWriter, earlier: Iterable[StoredPlan], moving: set[str]) -> None:
+    def __init__(
+        self, writer: RunWriter, earlier: Iterable[StoredPlan], moving: set[str], quantities: Quantities
+    ) -> None:
         self._writer = writer
         self._earlier = tuple(earlier)
         self._moving = moving
+        self._quantities = quantities
         self._registered: dict[int, _Registered] = {}
 
     def number(self, plan: ModelPlan, samples: Samples) -> int:
@@ -64,19 +69,55 @@ class PlanRegistry:
             if not changed:
                 return known.number
             self._moving.update(changed)
-        stored = self._stored(plan, frozen) or self._writer.add_plan(
-            plan.tensors, plan.positions, plan.vector_positions, plan.embedding, frozen
+        further = _further(plan, self._quantities)
+        stored = self._stored(plan, frozen, further) or self._writer.add_plan(
+            plan.tensors,
+            plan.positions,
+            plan.vector_positions,
+            plan.embedding,
+            frozen,
+            cell_edges=further.cell_edges,
+            sketch_basis=further.sketch_basis,
+            neighbour_tokens=further.neighbour_tokens,
         )
         # The catalogue is kept so that its id is given to no other.
         self._registered[id(plan.tensors)] = _Registered(stored.number, frozen, plan.tensors)
         return stored.number
 
-    def _stored(self, plan: ModelPlan, frozen: FrozenSamples) -> Plan | None:
+    def _stored(self, plan: ModelPlan, frozen: FrozenSamples, further: _Further) -> Plan | None:
         """The plan of an earlier session that says the same."""
         for past, held in self._earlier:
-            if _is_same(past, plan) and _same_bits(held, frozen):
+            if _is_same(past, plan) and _same_bits(held, frozen) and further.is_of(past):
                 return past
         return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Further:
+    """What a plan holds for the quantities of key snapshots."""
+
+    cell_edges: npt.NDArray[np.int64]
+    sketch_basis: npt.NDArray[np.float32] | None
+    neighbour_tokens: npt.NDArray[np.int32]
+
+    def is_of(self, stored: Plan) -> bool:
+        """Whether a plan of the store holds the same. The basis follows from its width."""
+        return (
+            np.array_equal(self.cell_edges, stored.cell_edges)
+            and np.array_equal(self.neighbour_tokens, stored.neighbour_tokens)
+            and (self.sketch_basis is None) == (stored.sketch_basis is None)
+        )
+
+
+def _further(plan: ModelPlan, quantities: Quantities) -> _Further:
+    embedding = plan.embedding
+    basis, tokens = None, np.zeros(0, np.int32)
+    if embedding is not None and "embedding_sketch" in quantities:
+        basis = sketch_basis(embedding.width)
+    if embedding is not None and "embedding_neighbours" in quantities:
+        tokens = neighbour_tokens(embedding)
+    edges = plan.cell_edges if "cells" in quantities else np.zeros(0, np.int64)
+    return _Further(edges, basis, tokens)
 
 
 def _frozen(plan: ModelPlan, samples: Samples) -> FrozenSamples:

@@ -16,6 +16,7 @@ from typing import Literal
 from torch import nn
 
 from paramviz.errors import NotARunError, OutputError, UsageError
+from paramviz.quantities import DEFAULT, chosen
 from paramviz.recorder.assembly import Assembler
 from paramviz.recorder.description import describe_run
 from paramviz.recorder.ending import abandon, is_clean_exit, uncaught
@@ -27,7 +28,8 @@ from paramviz.recorder.model_plan import Selection
 from paramviz.recorder.plan_keeper import PlanKeeper
 from paramviz.recorder.report import RecordingReport
 from paramviz.recorder.scalars import Scalar, take_scalars
-from paramviz.recorder.timetable import Timetable
+from paramviz.recorder.singular import SingularValues
+from paramviz.recorder.timetable import KeyTurns, Timetable
 from paramviz.recorder.writer_thread import PATIENCE_S, WriterThread
 from paramviz.sampling import SampleBudgets
 from paramviz.schedule import Schedule, make_schedule
@@ -66,7 +68,8 @@ class Recorder:
     recording stays, what follows is the new attempt's. durability: what a committed
     snapshot survives, a killed "process" or lost "power". include, exclude: shell
     patterns on the names of parameters. vocabulary: the token strings, by token number.
-    key_every: every so many snapshots one is of the key tier.
+    key_every: every so many snapshots one is of the key tier. quantities: what is recorded,
+    out of `paramviz.QUANTITIES`; all but "singular_values" by default.
 
     Raises RunExistsError if a run is at `path` and `resume` is false, OutputError if
     it cannot be written, RunLockedError if it is being recorded, FormatVersionError
@@ -90,9 +93,12 @@ class Recorder:
         include: Sequence[str] = ("*",),
         exclude: Sequence[str] = (),
         key_every: int = 8,
+        quantities: Iterable[str] = DEFAULT,
     ) -> None:
         if key_every < 1:
             raise UsageError(f"key_every={key_every}: one snapshot of so many is a key snapshot; at least 1.")
+        self._quantities = chosen(quantities)
+        self._singular = SingularValues()
         is_due = make_schedule(schedule)
         optimizers = _as_list(optimizer)
         selection = Selection(budgets or SampleBudgets(), _patterns(include), _patterns(exclude))
@@ -114,11 +120,17 @@ class Recorder:
         last = -1 if writer.last_iteration is None else writer.last_iteration
         self._timetable = Timetable(is_due, last, _last_step(earlier), self._complaints)
         self._pool = FramePool(_WAITING_BYTES)
-        assembler = Assembler(writer, earlier, self._plans.moving)
+        self._key_turns = KeyTurns(key_every)
+        assembler = Assembler(writer, earlier, self._plans.moving, self._quantities)
         try:
             assembler.register(self._plans.plan, gather_frozen(self._plans.plan))
             self._gradients = GradientReader(
-                optimizers, self._plans.plan, _foresight(self._timetable, self._pool), self._complaints
+                optimizers,
+                self._plans.plan,
+                _foresight(self._timetable, self._pool),
+                self._complaints,
+                self._quantities,
+                self._key_turns.is_next,
             )
         except BaseException as error:
             with contextlib.suppress(OSError):
@@ -129,9 +141,7 @@ class Recorder:
             raise
         self._writer = writer
         self._thread = WriterThread(writer, assembler, self._pool, self._complaints)
-        self._key_every = key_every
         self._iteration: _Iteration | None = None
-        self._n_taken = 0
         self._repeated_steps = 0
         self._step_s = 0.0
         self._closed = False
@@ -299,10 +309,13 @@ class Recorder:
                 self._thread.lost(number, "the disk was too slow, and training does not wait for it")
                 return None
             frame.iteration, frame.events, frame.time_unix_s = number, events, time.time()
-            is_key = bool(events) or self._n_taken % self._key_every == 0
+            is_key = bool(events) or self._key_turns.is_next()
             frame.tier, frame.keeps_rows = "key" if is_key else "core", bool(events)
             frame.gradients = self._gradients.collect()
-            gather(frame)
+            gather(frame, self._quantities, self._singular)
+            if is_key and "moments" in self._quantities:
+                self._gradients.read_moments(frame.moments, frame.transfers)
+            frame.transfers.start()
         except Exception as error:
             if frame is not None:
                 self._pool.give_back(frame)
@@ -311,7 +324,7 @@ class Recorder:
                 "gather", f"iteration {number} is not recorded ({describe(error)}). Training goes on.", error
             )
             return None
-        self._n_taken += 1
+        self._key_turns.count()
         taken_s = time.perf_counter() - started + frame.gradients.hook_s
         frame.scalars = {**scalars, "recording_ms": 1e3 * taken_s}
         return frame

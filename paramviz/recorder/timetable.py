@@ -62,3 +62,17 @@ class Timetable:
                 error,
             )
             return False
+
+
+class KeyTurns:
+    """Counts snapshots: of each `every`, the first is of the key tier."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._taken = 0
+
+    def is_next(self) -> bool:
+        return self._taken % self._every == 0
+
+    def count(self) -> None:
+        self._taken += 1

@@ -63,6 +63,18 @@ class SampleHistory:
                 result[row] = compare_samples(now[span], *past, size=plan.tensors[row].size)
         return result
 
+    def update(self, plan: ModelPlan, now: Samples) -> Samples | None:
+        """(N + V,) float32, how far each sample moved; NaN where it is not known, None if it is nowhere."""
+        self._move_to(plan)
+        if not self._before.known:
+            return None
+        with np.errstate(invalid="ignore", over="ignore"):
+            moved = now - self._before.samples
+        for source in plan.sources:
+            if source.index not in self._before.known:
+                moved[source.begin : source.end] = np.nan
+        return moved
+
     def advance(self, plan: ModelPlan, now: Samples) -> None:
         """`now` was published: the next snapshot is compared with it. It is copied."""
         self._move_to(plan)

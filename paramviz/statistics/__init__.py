@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from paramviz.statistics.engines import current_engine
-from paramviz.statistics.grid import GridSums, sum_grid
+from paramviz.statistics.grid import GridSums, group_squares, sum_grid
 from paramviz.statistics.moments import measure
 from paramviz.statistics.updates import compare_samples
 
-__all__ = ["GridSums", "compare_samples", "engine", "measure", "sum_grid", "warm_up"]
+__all__ = ["GridSums", "compare_samples", "engine", "group_squares", "measure", "sum_grid", "warm_up"]
 
 
 def engine() -> str:

@@ -20,15 +20,19 @@ class Engine:
     accumulate(x_N, tally, bins): adds elements to a tally and a histogram.
     compare(now_N, before_N, start_N, previous_update_N): (7,) changes of float32 samples.
     sum_up(x_RC, …): adds a matrix to the sums of its cells, rows and columns.
+    group_squares(x_RC, …): adds it to the squares of equal parts.
     """
 
     name: str
     accumulate: Callable[..., Any]
     compare: Callable[..., Any]
     sum_up: Callable[..., Any]
+    group_squares: Callable[..., Any]
 
 
-NUMPY = Engine("numpy", numpy_engine.accumulate, numpy_updates.compare, numpy_grid.sum_up)
+NUMPY = Engine(
+    "numpy", numpy_engine.accumulate, numpy_updates.compare, numpy_grid.sum_up, numpy_grid.group_squares
+)
 
 
 @cache
@@ -41,7 +45,13 @@ def current_engine() -> Engine:
     try:
         from paramviz.statistics import numba_engine, numba_grid, numba_updates
 
-        engine = Engine("numba", numba_engine.accumulate, numba_updates.compare, numba_grid.sum_up)
+        engine = Engine(
+            "numba",
+            numba_engine.accumulate,
+            numba_updates.compare,
+            numba_grid.sum_up,
+            numba_grid.group_squares,
+        )
         x = np.zeros(1, dtype=np.float32)
         engine.accumulate(x, empty_tally(), None)
         engine.compare(x, x, x, x)
@@ -54,6 +64,7 @@ def current_engine() -> Engine:
             line,
             line.copy(),
         )
+        engine.group_squares(x[None], np.zeros(1, np.int64), 1, sums)
     except Exception:
         # Missing, at odds with this numpy or Python, no room for its cache: recording must not depend on it.
         return NUMPY

@@ -86,3 +86,17 @@ def sum_grid(
             sums.column_squares,
         )
     return sums
+
+
+def group_squares(x_RC: npt.NDArray[Any], row_groups: int, column_groups: int) -> Floats:
+    """(row_groups, column_groups) float64 sums of squares over equal parts of a matrix, finite elements only.
+
+    The numbers of groups divide the matrix.
+    """
+    rows, columns = x_RC.shape
+    squares = np.zeros((row_groups, column_groups))
+    if x_RC.size:
+        row_group = np.arange(rows, dtype=np.int64) // (rows // row_groups)
+        x = np.ascontiguousarray(x_RC, np.float64 if x_RC.dtype.itemsize > 4 else np.float32)
+        current_engine().group_squares(x, row_group, columns // column_groups, squares)
+    return squares

@@ -94,3 +94,34 @@ def _careful(part: _Floats, columns: _Sums) -> tuple[int, float, float, float]:
             most = max(most, abs(wide))
             columns[i] += wide * wide
     return n, sum1, sum2, most
+
+
+@compiled
+def group_squares(x: _Floats, row_group: _Edges, width: int, out: _Sums) -> None:
+    """Adds squares of finite elements to those of their group: rows by `row_group`, columns `width` each."""
+    for row in range(x.shape[0]):
+        line = x[row]
+        k = row_group[row]
+        for c in range(out.shape[1]):
+            part = line[c * width : (c + 1) * width]
+            squares = _squares(part)
+            out[k, c] += squares if math.isfinite(squares) else _finite_squares(part)
+
+
+@compiled
+def _squares(part: _Floats) -> float:
+    total = 0.0
+    for i in range(part.size):
+        wide = np.float64(part[i])
+        total += wide * wide
+    return total
+
+
+@compiled
+def _finite_squares(part: _Floats) -> float:
+    total = 0.0
+    for i in range(part.size):
+        wide = np.float64(part[i])
+        if math.isfinite(wide):
+            total += wide * wide
+    return total

@@ -40,3 +40,12 @@ def sum_up(
         np.add.at(total, cell, np.add.reduceat(part, starts, axis=1))
         np.add.at(squares, cell, np.add.reduceat(square, starts, axis=1))
         np.maximum.at(absmax, cell, np.maximum.reduceat(np.abs(part), starts, axis=1))
+
+
+def group_squares(x: _Floats, row_group: _Edges, width: int, out: _Sums) -> None:
+    """See `numba_grid.group_squares`."""
+    edges = np.arange(0, x.shape[1] + 1, width)
+    for begin in range(0, x.shape[0], step := max(1, _ROWS // max(1, x.shape[1]))):
+        part = x[begin : begin + step].astype(np.float64)
+        part[~np.isfinite(part)] = 0.0
+        np.add.at(out, row_group[begin : begin + step], np.add.reduceat(part * part, edges[:-1], axis=1))

@@ -40,9 +40,6 @@ FROZEN_ARRAYS: dict[str, str] = {"values": "frozen_values", "vectors": "frozen_v
 CELL_ARRAYS = ("cells_mean", "cells_rms", "cells_absmax")
 NORM_ARRAYS = ("row_norms", "column_norms", "gradient_row_norms", "gradient_column_norms")
 SAMPLE_ARRAYS = ("gradient_values", "update_values")
-NEIGHBOURS = 10
-"""Nearest neighbours of a token that are recorded."""
-
 SHARDED = frozenset(
     {"values", "vectors", *FROZEN_ARRAYS.values(), *SAMPLE_ARRAYS, *CELL_ARRAYS, *NORM_ARRAYS, "spectrum"}
 )

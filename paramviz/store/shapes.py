@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paramviz.places import Places
-from paramviz.schema import HISTOGRAM_BINS, Plan
+from paramviz.schema import HISTOGRAM_BINS, NEIGHBOURS, Plan
 from paramviz.store import layout
 
 Shape = tuple[int, ...]
@@ -71,4 +71,4 @@ class Shapes:
                 return tokens, 0 if plan.sketch_basis is None else plan.sketch_basis.shape[1]
             case "embedding_variance":
                 return (1,)
-        return len(plan.neighbour_tokens), layout.NEIGHBOURS
+        return len(plan.neighbour_tokens), NEIGHBOURS

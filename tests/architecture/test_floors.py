@@ -18,6 +18,7 @@ PURE = {
     "paramviz.catalogue",
     "paramviz.places",
     "paramviz.scaled",
+    "paramviz.quantities",
 }
 STORE = {"paramviz.store"}
 

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from paramviz.recorder import device_statistics
-from paramviz.recorder import gather as gather_module
+from paramviz.quantities import QUANTITIES
+from paramviz.recorder import device_statistics, views
 from paramviz.recorder.device_statistics import histogram_on_device, measure_on_device
 from paramviz.recorder.frames import FramePool
 from paramviz.recorder.gather import gather, measure_gradient
 from paramviz.recorder.model_plan import Selection
 from paramviz.recorder.plan_keeper import PlanKeeper
+from paramviz.recorder.singular import SingularValues
 from paramviz.recorder.transfers import Transfers
 from paramviz.sampling import SampleBudgets
 from paramviz.schema import HISTOGRAM_BINS, MOMENT_KEYS
@@ -66,15 +67,31 @@ def test_a_frame_is_the_same_through_the_device_path(monkeypatch):
     model["gpt"].lm_head.weight.data[0, 0] = 1e30
     plan = PlanKeeper(model, Selection(SampleBudgets())).plan
     frames = [FramePool(1 << 20).take(plan) for _ in range(2)]
-    gather(frames[0])
-    monkeypatch.setattr(gather_module, "is_on_host", lambda tensor: False)
-    gather(frames[1])
     for frame in frames:
+        frame.tier, frame.keeps_rows = "key", True
+    gather(frames[0], frozenset(QUANTITIES), SingularValues())
+    monkeypatch.setattr(views, "is_on_host", lambda tensor: False)
+    gather(frames[1], frozenset(QUANTITIES), SingularValues())
+    for frame in frames:
+        frame.transfers.start()
         frame.transfers.finish()
     np.testing.assert_array_equal(frames[0].samples, frames[1].samples)
     np.testing.assert_allclose(frames[0].statistics, frames[1].statistics, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(frames[0].histograms, frames[1].histograms)
     np.testing.assert_array_equal(frames[0].embedding_rows, frames[1].embedding_rows)
+    np.testing.assert_allclose(frames[0].sigma_max, frames[1].sigma_max, rtol=1e-5)
+    ours, theirs = (frame.grids for frame in frames)
+    assert ours.tensors.keys() == theirs.tensors.keys()
+    assert ours.heads.keys() == theirs.heads.keys()
+    assert len(ours.tensors) > 5
+    for index, sums in ours.tensors.items():
+        for part in ("mean", "rms", "largest", "row_norms", "column_norms"):
+            expected, found = getattr(sums, part), getattr(theirs.tensors[index], part)
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-15, err_msg=part)
+    for index, squares in ours.heads.items():
+        np.testing.assert_allclose(theirs.heads[index], squares, rtol=1e-6)
+    for index, matrix in frames[0].matrices.items():
+        np.testing.assert_array_equal(frames[1].matrices[index], matrix)
 
 
 @pytest.mark.parametrize("scale", [None, 65536.0])
@@ -85,7 +102,7 @@ def test_a_gradient_is_the_same_through_the_device_path(monkeypatch, scale):
     rows = np.full((2, len(MOMENT_KEYS)), np.nan)
     transfers = Transfers()
     measure_gradient(gradient, divisor, rows[0], transfers)
-    monkeypatch.setattr(gather_module, "is_on_host", lambda tensor: False)
+    monkeypatch.setattr(views, "is_on_host", lambda tensor: False)
     measure_gradient(gradient, divisor, rows[1], transfers)
     transfers.start()
     transfers.finish()

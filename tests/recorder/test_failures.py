@@ -96,10 +96,10 @@ def test_a_full_disk_is_warned_of_once_and_recording_resumes_when_it_can(tmp_pat
 def test_gaps_of_different_reasons_are_told_apart(tmp_path, model, disk, monkeypatch):
     gather = recorder_module.gather
 
-    def faulty(frame):
+    def faulty(frame, *settings):
         if frame.iteration in (2, 3):
             raise RuntimeError("a fault of the test")
-        gather(frame)
+        gather(frame, *settings)
 
     monkeypatch.setattr(recorder_module, "gather", faulty)
     with paramviz.Recorder(tmp_path / "run", model) as recorder:
@@ -240,7 +240,7 @@ def test_a_run_that_is_being_recorded_is_not_recorded_twice(tmp_path, model):
 
 
 def test_a_disk_that_is_full_from_the_start_is_said_at_once(tmp_path, model, monkeypatch):
-    def full(*args):
+    def full(*args, **settings):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:

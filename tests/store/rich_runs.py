@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from paramviz.places import Places
 from paramviz.sampling import sample_grid
-from paramviz.schema import EmbeddingPlan, GradientStates, Plan, Snapshot, TensorInfo
+from paramviz.schema import NEIGHBOURS, EmbeddingPlan, GradientStates, Plan, Snapshot, TensorInfo
 from paramviz.store import RunWriter
-from paramviz.store.layout import NEIGHBOURS
 
 VOCABULARY, WIDTH, HEADS, SKETCH = 20_000, 12, 3, 8
 TOKENS = np.arange(0, VOCABULARY, 2_000, dtype=np.int32)

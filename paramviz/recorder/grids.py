@@ -1,0 +1,85 @@
+"""Whole tensors summed up on the training thread: cells, norms of rows, columns and heads.
+
+Raw sums of squares leave the training thread; roots, scaling and packing are the writer
+thread's. On another device the sums are made there and come over with the samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from paramviz.recorder import views
+from paramviz.recorder.device_grid import device_grid, device_groups
+from paramviz.recorder.model_plan import ModelPlan, Source
+from paramviz.recorder.transfers import Transfers
+from paramviz.statistics import GridSums, group_squares, sum_grid
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(slots=True, eq=False)
+class Grids:
+    """Sums of one snapshot's tensors by their row: grids of whole tensors, squares of heads (R, C)."""
+
+    tensors: dict[int, GridSums] = field(default_factory=dict)
+    heads: dict[int, Floats] = field(default_factory=dict)
+
+    def take(self, source: Source, transfers: Transfers) -> None:
+        """Sum up a tensor; of what lies elsewhere the sums are there when `transfers` is finished."""
+        self.tensors[source.index] = sum_matrix(source.tensor, source.edges, transfers)
+
+    def take_heads(self, plan: ModelPlan, source: Source, transfers: Transfers) -> None:
+        """Squares of the equal parts of an attention weight, along its stored axes."""
+        tensor = plan.tensors[source.index]
+        groups = stored_groups(tensor.row_groups, tensor.column_groups, transposed=tensor.transposed)
+        if views.is_on_host(source.tensor):
+            self.heads[source.index] = group_squares(matrix_of(views.host_view(source.tensor)), *groups)
+        else:
+            squares = np.zeros(groups)
+            transfers.add(device_groups(matrix_on_device(source.tensor), *groups), squares)
+            self.heads[source.index] = squares
+
+
+def sum_matrix(
+    tensor: torch.Tensor,
+    edges: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None,
+    transfers: Transfers,
+) -> GridSums:
+    """The sums of a tensor seen as a matrix, over the cells between `edges`, or as one cell."""
+    row_edges, column_edges = edges or (None, None)
+    if views.is_on_host(tensor):
+        return sum_grid(matrix_of(views.host_view(tensor)), row_edges, column_edges)
+    x = matrix_on_device(tensor)
+    rows, columns = x.shape
+    row_edges = np.array([0, rows]) if row_edges is None else row_edges
+    column_edges = np.array([0, columns]) if column_edges is None else column_edges
+    cells = (len(row_edges) - 1, len(column_edges) - 1)
+    n, total, squares, absmax = np.zeros((4, *cells))
+    sums = GridSums(n, total, squares, absmax, np.zeros(rows), np.zeros(columns))
+    parts = device_grid(x, row_edges, column_edges)
+    for part, destination in zip(
+        parts, (n, total, squares, absmax, sums.row_squares, sums.column_squares), strict=True
+    ):
+        transfers.add(part, destination)
+    return sums
+
+
+def stored_groups(row_groups: int, column_groups: int, *, transposed: bool) -> tuple[int, int]:
+    """Groups along the stored axes; the catalogue counts them along the canonical (out, in)."""
+    return (column_groups, row_groups) if transposed else (row_groups, column_groups)
+
+
+def matrix_of(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A tensor as `shape[0]` rows times the rest; a vector is one row."""
+    return x.reshape(1, -1) if x.ndim <= 1 else x.reshape(x.shape[0], -1)
+
+
+def matrix_on_device(tensor: torch.Tensor) -> torch.Tensor:
+    """The same of a tensor that lies elsewhere, in a dtype that sums can be made of."""
+    x = views.wide_on_device(tensor.detach())
+    return x.reshape(1, -1) if x.ndim <= 1 else x.reshape(x.shape[0], -1)

@@ -1,0 +1,52 @@
+"""Tensors as the recorder looks at them: memory of the host as arrays, others in dtypes that have kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from paramviz.recorder.device_statistics import accumulation_dtype
+
+NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+
+
+def is_on_host(tensor: torch.Tensor) -> bool:
+    """Whether numpy can see the tensor's own memory."""
+    return tensor.device.type == "cpu"
+
+
+def host_view(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """A tensor of the CPU as an array: its own memory, or float32 where numpy lacks the dtype."""
+    tensor = tensor.detach()
+    if tensor.is_neg():
+        tensor = tensor.resolve_neg()
+    if tensor.is_floating_point() and tensor.dtype not in NUMPY_FLOATS:
+        tensor = tensor.float()
+    return tensor.numpy()
+
+
+def wide_on_device(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of another device in a float dtype that all of torch's kernels take."""
+    if tensor.dtype in NUMPY_FLOATS:
+        return tensor
+    # Integers and bool too: torch lacks kernels for some of them on some devices.
+    return tensor.to(torch.float32 if tensor.is_floating_point() else accumulation_dtype(tensor.device))
+
+
+def samples_of(
+    x: npt.NDArray[Any], positions: npt.NDArray[np.int64] | None, out: npt.NDArray[np.float32]
+) -> None:
+    """Elements of x at flat positions (all if None) as float32; beyond its range they become inf."""
+    with np.errstate(over="ignore"):
+        if positions is None:
+            out[...] = x.reshape(-1)
+        elif not x.flags.c_contiguous:
+            out[...] = x[np.unravel_index(positions, x.shape)]
+        elif x.dtype == np.float32:
+            # Positions are in range by construction: "clip" lets numpy write straight into the buffer.
+            np.take(x.reshape(-1), positions, out=out, mode="clip")
+        else:
+            out[...] = x.reshape(-1)[positions]
