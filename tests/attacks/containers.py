@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +14,14 @@ from pathlib import Path
 from random import Random
 from typing import Literal, get_args
 
+import pytest
+
 from paramviz.store import Run, open_run, pack_run
 from paramviz.store.codec import CorruptBytesError
+from paramviz.store.dense_source import DenseSource
 from paramviz.store.encoded import EncodedSource
 from paramviz.store.hdf5_export import export_hdf5
+from paramviz.store.source import Source
 from paramviz.store.zip_source import ZipSource
 from tests.attacks.hdf5_mutations import Hdf5Mutator
 from tests.attacks.mutations import Files, Mutator, Odd
@@ -31,7 +36,8 @@ _EVERY: tuple[tuple[int, Container], ...] = ((50, "hdf5"), (25, "directory"), (2
 
 def container_of(number: int) -> Container:
     """What damage number `number` is met in: of a hundred 80 in memory, 12 in a zip in memory, 4 in a
-    zip on the disk, 2 in a directory and 2 in an HDF5 file."""
+    zip on the disk, 2 in a directory and 2 in an HDF5 file. A third of those in memory, and half of those
+    in zips, have dense blocks."""
     return next((container for every, container in _EVERY if number % every == every - 1), "memory")
 
 
@@ -91,6 +97,13 @@ class Containers:
     def __init__(self, folder: Path) -> None:
         self.run, self.zip, self.hdf5 = folder / "run", folder / "run.zarr.zip", folder / "run.h5"
         make_run(self.run)
+        dense = folder / "dense.zarr.zip"
+        with pytest.MonkeyPatch.context() as patch:
+            # So few samples would not be worth a block.
+            patch.setattr("paramviz.store.dense_packing._WORTH_WHILE", 100)
+            pack_run(self.run, dense, dense=True)
+        self.dense = {name: zipfile.ZipFile(dense).read(name) for name in zipfile.ZipFile(dense).namelist()}
+        assert any(key.startswith("dense/") for key in self.dense)
         pack_run(self.run, self.zip)
         export_hdf5(self.run, self.hdf5)
         self.good = {
@@ -106,7 +119,7 @@ class Containers:
         }
         """The run undamaged."""
         self._folders = {folder for folder in self.run.rglob("*") if folder.is_dir()}
-        self._files = Mutator(self.good)
+        self._files, self._blocks = Mutator(self.good), Mutator(self.dense)
         self._packed = self.zip.read_bytes()
         self._exported = Hdf5Mutator(self.hdf5.read_bytes())
 
@@ -124,20 +137,17 @@ class Containers:
         elif container.startswith("zip"):
             data, told, mended = self._damaged_zip(number)
             if container == "zip":
-                yield Met(
-                    lambda: Run(ZipSource("a zip in memory", partial(_part, data), len(data))),
-                    None,
-                    told,
-                    mended,
-                )
+                opening = partial(ZipSource, "a zip in memory", partial(_part, data), len(data))
+                yield Met(lambda: _opened(opening()), None, told, mended)
             else:
                 self.zip.write_bytes(data)
                 yield Met(partial(open_run, self.zip), self.zip, told, mended)
         else:
-            damage = self._files.damage(number)
+            is_dense = container == "memory" and number % 3 == 1
+            damage = (self._blocks if is_dense else self._files).damage(number)
             if container == "memory":
-                source = MemorySource(damage.files, lists_quickly=number % 2 == 0)
-                yield Met(lambda: Run(source), None, damage.told, damage.mended)
+                source = MemorySource(damage.files, lists_quickly=is_dense or number % 2 == 0)
+                yield Met(lambda: _opened(source), None, damage.told, damage.mended)
             else:
                 with self._laid_out(damage.files):
                     yield Met(partial(open_run, self.run), self.run, damage.told, damage.mended)
@@ -148,10 +158,11 @@ class Containers:
         what = random.randrange(3)
         if what == 0:
             return (*damage_bytes(random, self._packed, self._packed), False)
-        files: dict[str, bytes] = dict(self.good)
+        is_dense = random.random() < 0.5
+        files: dict[str, bytes] = dict(self.dense if is_dense else self.good)
         told, mended = "", False
         if what == 1 or random.random() < 0.2:
-            damage = self._files.damage(number)
+            damage = (self._blocks if is_dense else self._files).damage(number)
             files = {key: data for key, data in damage.files.items() if isinstance(data, bytes)}
             told, mended = f"{damage.told}; ", damage.mended
         archive = archive_of(files)
@@ -205,6 +216,11 @@ class Containers:
             shutil.rmtree(file)
         else:
             file.unlink(missing_ok=True)
+
+
+def _opened(source: Source) -> Run:
+    """As `open_run` does it."""
+    return Run(DenseSource(source) if source.lists_quickly and DenseSource.is_needed_for(source) else source)
 
 
 def _part(data: bytes, start: int, length: int) -> bytes:

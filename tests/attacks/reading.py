@@ -87,6 +87,13 @@ class Reading:
             self._note(f"values of {tensor.name} in {iteration}", lambda t=tensor: snapshot.values(t.name))
         for what in ("statistics", "gradient_statistics", "histogram"):
             self._ask(lambda what=what: getattr(snapshot, what)(TENSORS[0].name))
+        for what in ("gradient_values", "update_values", "head_norms", "singular_values"):
+            name = f"{what} in {iteration}"
+            self._note(name, lambda what=what: getattr(snapshot, what)(TENSORS[1].name))
+        self._note(f"cells in {iteration}", lambda: snapshot.cells(TENSORS[1].name).rms)
+        self._note(f"edges in {iteration}", lambda: snapshot.cells(TENSORS[1].name).row_edges)
+        self._note(f"row norms in {iteration}", lambda: snapshot.row_norms(TENSORS[1].name).norms)
+        self._note(f"neighbours in {iteration}", lambda: snapshot.embedding().neighbours)
 
 
 def is_verified(opening: Callable[[], Run]) -> bool:

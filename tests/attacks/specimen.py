@@ -6,6 +6,7 @@ that a run of a few kilobytes has shards of several chunks, blocks, and two sess
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,10 +21,13 @@ from paramviz.schema import (
     Event,
     FrozenSamples,
     GradientStates,
+    Plan,
     Snapshot,
     TensorInfo,
 )
 from paramviz.store import RunWriter
+from paramviz.store.layout import SNAPSHOT_ARRAYS
+from paramviz.store.shapes import Shapes
 from tests.store.small_blocks import small_blocks
 
 INNER_CHUNK = 48
@@ -32,7 +36,10 @@ TENSORS = (
     TensorInfo(
         0, "wte.weight", (6, 4), "float32", "token_embedding", None, "embedding", samples=24, grid=(6, 4)
     ),
-    TensorInfo(1, "fc.weight", (20, 4), "float32", "mlp_up", 0, "mlp", samples=80, grid=(20, 4), offset=24),
+    TensorInfo(
+        1, "fc.weight", (60, 4), "float32", "attention_query", 0, "mlp", samples=80, grid=(20, 4), offset=24,
+        row_groups=4,
+    ),
     TensorInfo(2, "fc.bias", (8,), "float32", "bias", 0, "mlp", samples=8, grid=(1, 8), array="vectors"),
     TensorInfo(3, "head.weight", (6, 4), "float32", "head", None, "head", tied_to="wte.weight"),
     TensorInfo(
@@ -65,9 +72,19 @@ def make_run(path: Path) -> Path:
         )
         embedding = EmbeddingPlan("wte.weight", WIDTH, TOKENS, np.arange(TOKENS, dtype=np.int32), True)
         frozen = FrozenSamples(rng.integers(-8, 8, 60).astype("f2"), rng.standard_normal(5).astype("f4"))
-        positions = np.concatenate([np.arange(24), np.arange(80), np.arange(60)])
+        sampled = (3 * np.arange(20)[:, None] * 4 + np.arange(4)).ravel()
+        positions = np.concatenate([np.arange(24), sampled, np.arange(60)])
         vector_positions = np.concatenate([np.arange(8), np.arange(5)])
-        writer.add_plan(TENSORS, positions, vector_positions, embedding, frozen)
+        plan = writer.add_plan(
+            TENSORS,
+            positions,
+            vector_positions,
+            embedding,
+            frozen,
+            cell_edges=np.concatenate([np.arange(0, 61, 3), np.arange(5)]),
+            sketch_basis=np.eye(WIDTH, 2, dtype=np.float32),
+            neighbour_tokens=np.array([1, 4], np.int32),
+        )
         components, mean = rng.standard_normal((SCORES, WIDTH)), rng.standard_normal(WIDTH)
         writer.add_basis(0, components.astype("f4"), mean.astype("f4"), np.full(SCORES, 1 / SCORES, "f4"))
         for iteration in range(SNAPSHOTS):
@@ -75,10 +92,25 @@ def make_run(path: Path) -> Path:
                 writer.close("crashed")
                 writer = RunWriter.resume(path)
             snapshot = _snapshot(iteration, rng)
+            if not iteration:
+                snapshot.more = _further(plan, rng)
             writer.log_step(iteration, snapshot.scalars, snapshot.time_unix_s)
             writer.commit(snapshot)
         writer.close("finished")
     return path
+
+
+def _further(plan: Plan, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Every further quantity that a key snapshot can hold."""
+    shapes = Shapes(plan, len(STATISTIC_KEYS), len(GRADIENT_KEYS))
+    fields = {field.name for field in dataclasses.fields(Snapshot)}
+    named = {key: shapes.of(key) for key in SNAPSHOT_ARRAYS if key not in fields}
+    # Small whole numbers, which are numbers in every dtype.
+    return {
+        key: rng.integers(-3, 4, shape).astype(SNAPSHOT_ARRAYS[key])
+        for key, shape in named.items()
+        if 0 not in shape
+    }
 
 
 def _snapshot(iteration: int, rng: np.random.Generator) -> Snapshot:
