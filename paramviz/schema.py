@@ -98,6 +98,9 @@ STATISTIC_KEYS: tuple[str, ...] = MOMENT_KEYS + UPDATE_KEYS + KEY_STATISTIC_KEYS
 GRADIENT_KEYS: tuple[str, ...] = MOMENT_KEYS
 """Columns of `gradient_statistics`, in order."""
 
+ACTIVATION_KEYS: tuple[str, ...] = ("rms", "absmax", "zeros", "dead_units", "saturated", "saturated_units")
+"""Columns of `activations`, in order: what a probe tells of a module's output. See docs/FORMAT.md."""
+
 SPARSITY_THRESHOLD = 1e-6
 """`sparsity` is the share of finite elements whose absolute value is below this."""
 
@@ -270,8 +273,9 @@ class Snapshot:
     histograms: (tensors, 64) uint32; gradient_statistics: (tensors, G) float32,
     NaN rows where there was no gradient. embedding_rows: (K, width) float16;
     embedding_scores: (K, 8) float16 in basis number `basis`. Each may be None:
-    switched off, or not due in this tier. `more`: the further quantities of
-    docs/FORMAT.md by their names, as they lie in the store.
+    switched off, or not due in this tier. `probe`: number of the `Probe` that what
+    comes of a probe refers to. `more`: the further quantities of docs/FORMAT.md by
+    their names, as they lie in the store.
     """
 
     iteration: int
@@ -289,6 +293,7 @@ class Snapshot:
     embedding_rows: npt.NDArray[np.float16] | None = None
     embedding_scores: npt.NDArray[np.float16] | None = None
     basis: int | None = None
+    probe: int | None = None
     more: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
@@ -305,6 +310,49 @@ class EmbeddingBasis:
     components: npt.NDArray[np.float32]
     mean: npt.NDArray[np.float32]
     explained: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionLayer:
+    """One place of a model where attention was seen: its module's name, and how many heads it has there.
+
+    `queries` x `keys` is what the pattern of each head covers: the first positions of the
+    first sequence.
+    """
+
+    name: str
+    heads: int
+    queries: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a fixed batch is, and what is recorded when it runs through the model.
+
+    inputs: (name, shape) of each tensor of the batch; tokens: (n,) int64 of its first
+    sequence, empty if it has none. `layers`: in the order in which they ran. `residuals`:
+    the row of blocks whose outputs have a residual rms, each stack of them led by its own
+    name, which stands for what flows into it. `modules`: whose outputs the rows of
+    `activations` describe, by `columns`. `reason`: why attention is not seen, or is not
+    seen everywhere; empty if nothing is to be said.
+    """
+
+    number: int
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    tokens: npt.NDArray[np.int64]
+    layers: tuple[AttentionLayer, ...]
+    residuals: tuple[str, ...]
+    modules: tuple[str, ...]
+    columns: tuple[str, ...] = ACTIVATION_KEYS
+    reason: str = ""
+
+    @property
+    def pattern_shape(self) -> tuple[int, int, int, int]:
+        """(layers, heads, queries, keys) of the array of all patterns; NaN where a layer has fewer."""
+        most = ((layer.heads, layer.queries, layer.keys) for layer in self.layers)
+        heads, queries, keys = (max(extents) for extents in zip((0, 0, 0), *most, strict=True))
+        return len(self.layers), heads, queries, keys
 
 
 Description = dict[str, Any]

@@ -25,6 +25,7 @@ from paramviz.store.copied_journal import JournalCopy
 from paramviz.store.encoded import DamagedArrayError
 from paramviz.store.group_files import GroupEncoder, SealCollector, sealed_record
 from paramviz.store.groups import read_group_record
+from paramviz.store.probe_group import without_tokens
 from paramviz.store.reader import Run
 from paramviz.store.records import Record, read_files, write_files
 
@@ -61,7 +62,10 @@ class _Copy:
         self._encoder = GroupEncoder()
 
     def files(self, progress: Progress | None) -> Iterator[KeyedFile]:
-        for folder in (layout.PLANS, layout.BASES, layout.ITERATIONS):
+        folders = [layout.PLANS, layout.BASES, layout.ITERATIONS]
+        if self._run.n_probes:
+            folders.append(layout.PROBES)
+        for folder in folders:
             yield self._folder_record(folder)
         for key in self._written_once():
             yield from self._group(key)
@@ -79,6 +83,7 @@ class _Copy:
         run = self._run
         yield from (layout.plan_key(number) for number in range(run.n_plans))
         yield from (layout.basis_key(number) for number in range(run.n_bases))
+        yield from (layout.probe_key(number) for number in range(run.n_probes))
         if run.has_vocabulary:
             yield layout.VOCABULARY
 
@@ -95,8 +100,10 @@ class _Copy:
         return key, data
 
     def _group(self, key: str) -> Iterator[KeyedFile]:
-        """A plan, a basis or the vocabulary."""
+        """A plan, a basis, a probe or the vocabulary."""
         record = read_group_record(self._run.source, key, self._run.damaged)
+        if self._selection.anonymous and key.startswith(layout.PROBES):
+            record = without_tokens(record)
         files = yield from self._arrays(key, record)
         yield f"{key}/{layout.GROUP_RECORD}", layout.group_metadata({**record, "files": files})
 

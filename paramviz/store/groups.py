@@ -1,4 +1,4 @@
-"""Reading the groups that are written once: plans, bases, the vocabulary."""
+"""Reading the groups that are written once: plans, bases, the vocabulary. For probes see `probe_group`."""
 
 from __future__ import annotations
 
@@ -44,10 +44,14 @@ def read_plan(source: Source, number: int, damaged: Damaged) -> StoredPlan:
     wrong."""
     key = layout.plan_key(number)
     record = read_group_record(source, key, damaged)
+
+    def array(name: str, shape: tuple[int, ...], dtype: str) -> Array:
+        return read_kept_array(source, key, name, shape, dtype, record)
+
     try:
         tensors = read_tensors(record)
         tokens = 0 if record["embedding"] is None else whole(record["embedding"]["tokens"], "tokens")
-        rows = _array(source, key, "embedding_tokens", (tokens,), "<i4", record)
+        rows = array("embedding_tokens", (tokens,), "<i4")
         embedding, frozen = read_embedding(record, tensors, rows), read_frozen_counts(record)
         # Format 0.1 had nothing of these.
         n_edges, neighbours = (
@@ -58,14 +62,14 @@ def read_plan(source: Source, number: int, damaged: Damaged) -> StoredPlan:
         plan = Plan(
             number,
             tensors,
-            positions=_array(source, key, "positions", (record["values"],), "<i8", record),
-            vector_positions=_array(source, key, "vector_positions", (record["vectors"],), "<i8", record),
+            positions=array("positions", (record["values"],), "<i8"),
+            vector_positions=array("vector_positions", (record["vectors"],), "<i8"),
             embedding=embedding,
             frozen_values=frozen["values"],
             frozen_vectors=frozen["vectors"],
-            cell_edges=_array(source, key, "cell_edges", (n_edges,), "<i8", record),
-            sketch_basis=_array(source, key, "sketch_basis", sketch_shape, "<f4", record) if sketch else None,
-            neighbour_tokens=_array(source, key, "neighbour_tokens", (neighbours,), "<i4", record),
+            cell_edges=array("cell_edges", (n_edges,), "<i8"),
+            sketch_basis=array("sketch_basis", sketch_shape, "<f4") if sketch else None,
+            neighbour_tokens=array("neighbour_tokens", (neighbours,), "<i4"),
         )
         if n_edges not in (0, Places(plan).edges.length):
             raise CorruptBytesError(f"holds {n_edges} edges of cells, which its catalogue does not have")
@@ -84,9 +88,9 @@ def read_basis(source: Source, number: int, damaged: Damaged) -> EmbeddingBasis:
         return EmbeddingBasis(
             number,
             whole(record["iteration"], "an iteration"),
-            _array(source, key, "components", (scores, width), "<f4", record),
-            _array(source, key, "mean", (width,), "<f4", record),
-            _array(source, key, "explained", (scores,), "<f4", record),
+            read_kept_array(source, key, "components", (scores, width), "<f4", record),
+            read_kept_array(source, key, "mean", (width,), "<f4", record),
+            read_kept_array(source, key, "explained", (scores,), "<f4", record),
         )
     except (CorruptBytesError, OSError, KeyError, TypeError, ValueError) as error:
         raise damaged(key, f"cannot be read ({error})") from error
@@ -98,8 +102,8 @@ def read_vocabulary(source: Source, damaged: Damaged) -> tuple[str, ...]:
     record = read_group_record(source, key, damaged)
     try:
         n_tokens, n_bytes = whole(record["tokens"], "tokens"), whole(record["bytes"], "bytes")
-        text = _array(source, key, "text", (n_bytes,), "|u1", record).tobytes()
-        offsets = _array(source, key, "offsets", (n_tokens + 1,), "<i8", record)
+        text = read_kept_array(source, key, "text", (n_bytes,), "|u1", record).tobytes()
+        offsets = read_kept_array(source, key, "offsets", (n_tokens + 1,), "<i8", record)
         # Texts that overlap would unfold a small file into any amount of memory.
         if offsets[0] != 0 or offsets[-1] != n_bytes or (np.diff(offsets) < 0).any():
             raise CorruptBytesError("holds offsets that do not part its text")
@@ -125,10 +129,10 @@ def read_record_bytes(source: Source, path: str) -> bytes:
     return source.read(path, limits.RECORD_BYTES + 1)
 
 
-def _array(
+def read_kept_array(
     source: Source, key: str, name: str, shape: tuple[int, ...], dtype: str, record: Record
 ) -> npt.NDArray[Any]:
-    """An array below a group, checked against the seal in the group's record."""
+    """An array below a group that stays in memory, checked against the seal in the group's record."""
     if 0 in shape:
         return np.empty(shape, dtype)
     plan, files = layout.layout_of(name, shape, dtype), read_files(record)

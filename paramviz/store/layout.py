@@ -22,6 +22,7 @@ NAMESPACE = "paramviz"
 
 GROUP_RECORD = "zarr.json"
 PLANS, BASES, ITERATIONS, VOCABULARY = "plans", "bases", "iterations", "vocabulary"
+PROBES = "probes"
 TIMELINE, SCALARS, DENSE = "timeline", "scalars", "dense"
 BLOCK_FOLDERS = (TIMELINE, SCALARS)
 """Groups of blocks, which say again what snapshots and journal say, for quick and for foreign readers."""
@@ -45,6 +46,15 @@ SHARDED = frozenset(
 )
 """Arrays from which single tensors are read, so each is one shard of inner chunks."""
 
+PROBE_ARRAYS: dict[str, str] = {
+    "attention": "<f2",
+    "attention_entropy": "<f4",
+    "attention_max_logit": "<f4",
+    "residual_rms": "<f4",
+    "activations": "<f4",
+}
+"""What a probe adds to a snapshot; their shapes follow from the probe, not from the plan."""
+
 SNAPSHOT_ARRAYS: dict[str, str] = {
     "values": "<f2",
     "vectors": "<f4",
@@ -67,6 +77,7 @@ SNAPSHOT_ARRAYS: dict[str, str] = {
     "embedding_variance": "<f8",
     "embedding_neighbours": "<i4",
     "embedding_distances": "<f4",
+    **PROBE_ARRAYS,
 }
 """Arrays that a snapshot may hold, with their dtypes on disk."""
 
@@ -94,6 +105,10 @@ def plan_key(number: int) -> str:
 
 def basis_key(number: int) -> str:
     return f"{BASES}/{number:04d}"
+
+
+def probe_key(number: int) -> str:
+    return f"{PROBES}/{number:04d}"
 
 
 def iteration_key(iteration: int) -> str:
@@ -148,6 +163,8 @@ def layout_of(key: str, shape: Sequence[int], dtype: npt.DTypeLike) -> ArrayLayo
     """The layout that the format prescribes for the array `key` of this shape."""
     dtype = np.dtype(dtype).newbyteorder("<")
     inner = min(INNER_CHUNK, shape[0]) if key in SHARDED else None
+    if key == "attention":
+        inner = 1  # one small read serves one layer
     return ArrayLayout(tuple(int(n) for n in shape), dtype, inner)
 
 

@@ -40,7 +40,7 @@ LARGEST_EXPANSION = 32
 """A larger array may have so many times the bytes of its file. Samples have twice, positions 8 times."""
 
 KEPT_BYTES = 512 << 20
-"""Positions and bases stay in memory while a run is open: all of them together."""
+"""Positions, bases and probes stay in memory while a run is open: all of them together."""
 
 KEPT_UNBACKED_BYTES = 1 << 20
 KEPT_EXPANSION = 64
@@ -50,6 +50,14 @@ PLANS = 4096
 """A new one is made when the model grows or the run is resumed with another budget."""
 
 BASES = 4096
+
+PROBES = 4096
+
+ATTENTION_HEADS = 1 << 14
+"""Of one layer. The largest models have 128."""
+
+ATTENTION_POSITIONS = 1 << 14
+"""Queries or keys that a pattern covers; ours has at most 64 of each."""
 
 BASIS_SCORES = 64
 """Axes of a basis of the embedding; ours have 8."""

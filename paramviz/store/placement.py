@@ -14,6 +14,7 @@ from paramviz.store import layout
 FOLDERS = (
     layout.PLANS,
     layout.BASES,
+    layout.PROBES,
     layout.ITERATIONS,
     layout.VOCABULARY,
     *layout.BLOCK_FOLDERS,

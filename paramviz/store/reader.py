@@ -24,16 +24,18 @@ from paramviz.schema import (
     Event,
     FrozenSamples,
     Plan,
+    Probe,
     RunStatus,
     TensorInfo,
 )
-from paramviz.store import layout, limits
+from paramviz.store import layout, numbered
 from paramviz.store.cache import ArrayCache
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.encoded import DamagedArrayError
-from paramviz.store.groups import read_basis, read_record_bytes, read_vocabulary
+from paramviz.store.groups import read_record_bytes, read_vocabulary
 from paramviz.store.history import SILENCE_S, History
 from paramviz.store.journal import JournalReader
+from paramviz.store.limits import KEPT_BYTES
 from paramviz.store.plan_reader import PlanReader
 from paramviz.store.records import CommitRecord, read_commit
 from paramviz.store.root import read_root
@@ -73,9 +75,10 @@ class Run:
         self._history = History()
         # What a run is made of holds it weakly: let go of, it closes its file at once.
         weak = weakref.proxy(self)
-        self._plans = PlanReader(source, lambda *why: weak.damaged(*why), lambda *kept: weak._keep(*kept))
+        parts = source, lambda *why: weak.damaged(*why), lambda *kept: weak._keep(*kept)
+        self._plans = PlanReader(*parts)
+        self._bases, self._probes = numbered.bases(*parts), numbered.probes(*parts)
         self._shapes: dict[int, Shapes] = {}
-        self._bases: dict[int, EmbeddingBasis] = {}
         self._kept_bytes = 0
         self._vocabulary: tuple[str, ...] | None = None
         self._records: OrderedDict[int, CommitRecord] = OrderedDict()
@@ -221,21 +224,19 @@ class Run:
 
     @property
     def n_bases(self) -> int:
-        n = 0
-        while (
-            n < limits.BASES and self.source.size(f"{layout.basis_key(n)}/{layout.GROUP_RECORD}") is not None
-        ):
-            n += 1
-        return n
+        return self._bases.count
 
     def basis(self, number: int) -> EmbeddingBasis:
         """The frozen basis that embedding scores refer to."""
-        with self._lock:
-            if number not in self._bases:
-                basis = read_basis(self.source, number, self.damaged)
-                self._keep(layout.basis_key(number), basis.components)
-                self._bases[number] = basis
-            return self._bases[number]
+        return self._bases.numbered(number)
+
+    @property
+    def n_probes(self) -> int:
+        return self._probes.count
+
+    def probe(self, number: int) -> Probe:
+        """The fixed batch that attention and activations of some snapshots come from."""
+        return self._probes.numbered(number)
 
     @property
     def has_vocabulary(self) -> bool:
@@ -318,8 +319,8 @@ class Run:
     def _keep(self, key: str, *arrays: Array) -> None:
         """Count what stays in memory as long as the run is open."""
         self._kept_bytes += sum(array.nbytes for array in arrays)
-        if self._kept_bytes > limits.KEPT_BYTES:
-            raise self.damaged(key, f"makes more than the {limits.KEPT_BYTES:,} bytes that are kept of a run")
+        if self._kept_bytes > KEPT_BYTES:
+            raise self.damaged(key, f"makes more than the {KEPT_BYTES:,} bytes that are kept of a run")
 
     def _admit(self, iterations: list[int]) -> npt.NDArray[np.int64]:
         new = [i for i in dict.fromkeys(iterations) if i not in self._known]

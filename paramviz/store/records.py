@@ -62,6 +62,7 @@ class CommitRecord:
     events: tuple[Event, ...]
     gradient_states: GradientStates
     basis: int | None
+    probe: int | None
     files: dict[str, FileSeal]
     crc32c: int
 
@@ -82,6 +83,7 @@ class CommitRecord:
                 "reason": states.reason,
             },
             "basis": self.basis,
+            "probe": self.probe,
             "files": write_files(self.files),
         }
 
@@ -294,6 +296,7 @@ def commit_record(snapshot: Snapshot, sequence: int, files: dict[str, FileSeal])
         events=tuple(snapshot.events),
         gradient_states=snapshot.gradient_states,
         basis=snapshot.basis,
+        probe=snapshot.probe,
         files=files,
         crc32c=0,
     ).to_json()
@@ -320,7 +323,9 @@ def read_commit(data: bytes, iteration: int) -> CommitRecord:
                 },
                 reason=text(state["reason"], "a reason", most=limits.RECORD_BYTES),
             ),
-            basis=None if record["basis"] is None else whole(record["basis"], "a basis", most=limits.BASES),
+            basis=_number(record["basis"], "a basis", limits.BASES),
+            # Format 0.1 had no probes.
+            probe=_number(record.get("probe"), "a probe", limits.PROBES),
             files=read_files(record),
             crc32c=seal(record),
         )
@@ -331,6 +336,10 @@ def read_commit(data: bytes, iteration: int) -> CommitRecord:
     if commit.iteration != iteration:
         raise CorruptBytesError(f"is the record of iteration {commit.iteration}, not of {iteration}")
     return commit
+
+
+def _number(value: Any, name: str, most: int) -> int | None:
+    return None if value is None else whole(value, name, most=most)
 
 
 def _read_event(iteration: int, event: Record) -> Event:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from paramviz.places import Places
-from paramviz.schema import HISTOGRAM_BINS, NEIGHBOURS, Plan
+from paramviz.schema import HISTOGRAM_BINS, NEIGHBOURS, Plan, Probe
 from paramviz.store import layout
 
 Shape = tuple[int, ...]
+
+
+def probe_shape(key: str, probe: Probe) -> Shape:
+    """The shape of the array `key` of `layout.PROBE_ARRAYS` in a snapshot that names `probe`."""
+    match key:
+        case "attention":
+            return probe.pattern_shape
+        case "attention_entropy" | "attention_max_logit":
+            return probe.pattern_shape[:2]
+        case "residual_rms":
+            return (len(probe.residuals),)
+    return len(probe.modules), len(probe.columns)
 
 
 class Shapes:

@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from paramviz.errors import NotRecordedError
 from paramviz.places import Places
-from paramviz.schema import Event, GradientStates, Plan, TensorInfo, histogram_edges
+from paramviz.schema import Event, GradientStates, Plan, Probe, TensorInfo, histogram_edges
 from paramviz.store import layout
 from paramviz.store.encoded import DamagedArrayError
+from paramviz.store.probe_view import Attention, ProbeView
 from paramviz.store.quantities import Cells, EmbeddingView, Norms, Of, Quantities
 from paramviz.store.records import CommitRecord
+from paramviz.store.shapes import Shape, probe_shape
 
 if TYPE_CHECKING:
     from paramviz.store.reader import Run
@@ -65,6 +67,11 @@ class StoredSnapshot:
     def basis(self) -> int | None:
         """Number of the basis that `embedding_scores` are in, see `Run.basis`."""
         return self.record.basis
+
+    @property
+    def probe(self) -> Probe | None:
+        """The fixed batch that attention and activations come from; None if none ran."""
+        return None if self.record.probe is None else self._run.probe(self.record.probe)
 
     @property
     def etag(self) -> str:
@@ -140,6 +147,18 @@ class StoredSnapshot:
         """Sketch, variance and nearest neighbours of the recorded rows of the token embedding."""
         return self._quantities.embedding()
 
+    def attention(self, layer: int | str) -> Attention:
+        """Pattern, entropy and largest logit of every head of a layer of `probe`, by number or name."""
+        return self._probe_view("attention").attention(layer)
+
+    def activations(self, module: str) -> dict[str, float]:
+        """What `probe` tells of a module's output: rms, shares of zeros, of dead and saturated units."""
+        return self._probe_view("activations").activations(module)
+
+    def residual_rms(self) -> dict[str, float]:
+        """Root mean square of the residual stream by block, led by what flows into the first one."""
+        return self._probe_view("residual_rms").residual_rms()
+
     def array(self, key: str) -> Array | None:
         """A whole array of the snapshot as it lies in the store, None if it was not recorded.
 
@@ -206,13 +225,20 @@ class StoredSnapshot:
     def _quantities(self) -> Quantities:
         return Quantities(self)
 
+    def _probe_view(self, key: str) -> ProbeView:
+        if self.probe is None:
+            raise self._not_recorded(key)
+        return ProbeView(self, self.probe)
+
     def _not_recorded(self, key: str) -> NotRecordedError:
         why = "it is no key snapshot" if self.tier == "core" else "they were switched off, or never there"
         return NotRecordedError(
             f"{self.path}: iteration {self.iteration} holds no {key}: {why}.", path=self.path
         )
 
-    def _shape(self, key: str) -> tuple[int, ...]:
+    def _shape(self, key: str) -> Shape:
+        if key in layout.PROBE_ARRAYS:
+            return (0,) if self.probe is None else probe_shape(key, self.probe)
         n_scores = 0
         if key == "embedding_scores" and self.basis is not None:
             n_scores = self._run.basis(self.basis).components.shape[0]

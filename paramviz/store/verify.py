@@ -101,10 +101,13 @@ class _Verification:
             self._compare(f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata())
 
     def _check_written_once(self) -> None:
-        """Plans, bases, blocks and the vocabulary."""
+        """Plans, bases, probes, blocks and the vocabulary."""
         run = self._run
         self._check_group(layout.VOCABULARY, lambda: run.vocabulary, is_published=run.has_vocabulary)
-        for folder, read in ((layout.BASES, run.basis), (layout.PLANS, run.frozen)):
+        if run.n_probes:
+            self._compare(f"{layout.PROBES}/{layout.GROUP_RECORD}", layout.group_metadata())
+        reads = ((layout.BASES, run.basis), (layout.PLANS, run.frozen), (layout.PROBES, run.probe))
+        for folder, read in reads:
             for name in sorted(run.source.list_folder(folder)):
                 if name.isascii() and name.isdigit():
                     self._check_group(f"{folder}/{name}", partial(read, int(name)))

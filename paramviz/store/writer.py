@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,10 +22,12 @@ from paramviz.schema import (
     GRADIENT_KEYS,
     STATISTIC_KEYS,
     Description,
+    EmbeddingBasis,
     EmbeddingPlan,
     Event,
     FrozenSamples,
     Plan,
+    Probe,
     Snapshot,
     TensorInfo,
 )
@@ -37,7 +40,6 @@ from paramviz.store.group_files import (
     GroupEncoder,
     LaidOutArray,
     laid_out,
-    packed_strings,
     sealed_record,
     seals,
 )
@@ -46,9 +48,10 @@ from paramviz.store.journal_writer import JournalWriter
 from paramviz.store.opening import open_files, open_run
 from paramviz.store.placement import FOLDERS, cannot_write, run_exists
 from paramviz.store.reader import Run
-from paramviz.store.records import Record, commit_record, open_record, plan_record, read_tensors
+from paramviz.store.records import Record, commit_record, open_record, read_tensors
 from paramviz.store.root import new_root, refuse_older
-from paramviz.store.shapes import Shapes
+from paramviz.store.shapes import Shapes, probe_shape
+from paramviz.store.written_once import NewGroup, basis_group, plan_group, probe_group, vocabulary_group
 
 Array = npt.NDArray[Any]
 
@@ -82,6 +85,7 @@ class RunWriter:
         self._plans: list[Plan] = []
         self._shapes: list[Shapes] = []
         self._n_bases = 0
+        self._probes: list[Probe] = []
         self._committed: set[int] = set()
         self._closed = False
         self._journal = JournalWriter(files)
@@ -196,27 +200,15 @@ class RunWriter:
             sketch_basis,
             np.empty(0, np.int32) if neighbour_tokens is None else neighbour_tokens,
         )
-        key, record = layout.plan_key(plan.number), plan_record(plan)
+        group = plan_group(plan, frozen)
         try:
-            read_tensors(open_record(layout.group_metadata(record)))
+            read_tensors(open_record(layout.group_metadata(group.record)))
         except CorruptBytesError as error:
             raise UsageError(
                 f"{self.path}: a catalogue of these {len(tensors):,} tensors could not be read again: it "
                 f"{error}. Leave some of them out by their names."
             ) from error
-        arrays: dict[str, Array] = {
-            "positions": positions,
-            "vector_positions": vector_positions,
-            layout.FROZEN_ARRAYS["values"]: frozen.values,
-            layout.FROZEN_ARRAYS["vectors"]: frozen.vectors,
-            "cell_edges": plan.cell_edges,
-            "neighbour_tokens": plan.neighbour_tokens,
-        }
-        if sketch_basis is not None:
-            arrays["sketch_basis"] = sketch_basis
-        if embedding is not None:
-            arrays["embedding_tokens"] = embedding.tokens
-        self._publish_group(key, laid_out(arrays), record)
+        self._publish_new(group)
         self._plans.append(plan)
         self._shapes.append(_shapes(plan))
         self._journal.note({"k": "plan", "plan": plan.number})
@@ -231,15 +223,18 @@ class RunWriter:
     ) -> int:
         """Store a frozen basis for embedding scores (see `EmbeddingBasis`); returns its number."""
         number = self._n_bases
-        arrays: dict[str, Array] = {"components": components, "mean": mean, "explained": explained}
-        record = {
-            "basis": number,
-            "iteration": iteration,
-            "scores": components.shape[0],
-            "width": components.shape[1],
-        }
-        self._publish_group(layout.basis_key(number), laid_out(arrays), record)
+        self._publish_new(basis_group(EmbeddingBasis(number, iteration, components, mean, explained)))
         self._n_bases += 1
+        return number
+
+    def add_probe(self, probe: Probe) -> int:
+        """Store what a fixed batch is; returns its number, whatever `probe` says itself."""
+        number = len(self._probes)
+        if number == 0:
+            self._publish_folder(layout.PROBES)
+        numbered = replace(probe, number=number)
+        self._publish_new(probe_group(numbered))
+        self._probes.append(numbered)
         return number
 
     def commit(self, snapshot: Snapshot) -> None:
@@ -277,7 +272,12 @@ class RunWriter:
         """What has another shape than the plan says could never be read again."""
         shapes, scores = self._shapes[snapshot.plan], snapshot.embedding_scores
         for key, array in arrays.items():
-            expected = shapes.of(key, 0 if scores is None else scores.shape[1])
+            if key in layout.PROBE_ARRAYS:
+                if snapshot.probe is None or not 0 <= snapshot.probe < len(self._probes):
+                    raise ValueError(f"{self.path}: no probe {snapshot.probe} for {key}")
+                expected = probe_shape(key, self._probes[snapshot.probe])
+            else:
+                expected = shapes.of(key, 0 if scores is None else scores.shape[1])
             if array.shape != expected:
                 raise ValueError(
                     f"{self.path}: {key} of iteration {snapshot.iteration} has the shape {array.shape}; "
@@ -320,13 +320,9 @@ class RunWriter:
         """Make the hierarchy of a new run; its root record comes last."""
         self._make_private_folders()
         for folder in (layout.PLANS, layout.BASES, layout.ITERATIONS):
-            self._files.make_folders((folder,))
-            self._files.publish(f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata())
+            self._publish_folder(folder)
         if vocabulary is not None:
-            text, offsets = packed_strings(vocabulary)
-            arrays: dict[str, Array] = {"text": text, "offsets": offsets}
-            record = {"tokens": len(vocabulary), "bytes": len(text)}
-            self._publish_group(layout.VOCABULARY, laid_out(arrays), record)
+            self._publish_new(vocabulary_group(vocabulary))
         self._journal.log({"k": "status", "status": "recording", "t": root["created_unix_s"]})
         self._files.publish(layout.GROUP_RECORD, layout.group_metadata(root))
 
@@ -340,6 +336,7 @@ class RunWriter:
         self._plans = list(run.plans)
         self._shapes = [_shapes(plan) for plan in self._plans]
         self._n_bases = run.n_bases
+        self._probes = [run.probe(number) for number in range(run.n_probes)]
         self._committed = set(run.iterations.tolist())
         self._journal = JournalWriter(self._files, run.n_journal_segments, run.last_segment_bytes)
         self._journal.log({"k": "status", "status": "recording", "t": time.time()})
@@ -374,8 +371,16 @@ class RunWriter:
             if iteration > last:
                 self._blocks.add_step(iteration, scalars)
 
+    def _publish_folder(self, folder: str) -> None:
+        """A group that only holds others."""
+        self._files.make_folders((folder,))
+        self._files.publish(f"{folder}/{layout.GROUP_RECORD}", layout.group_metadata())
+
+    def _publish_new(self, group: NewGroup) -> None:
+        self._publish_group(group.key, laid_out(group.arrays), group.record)
+
     def _publish_group(self, key: str, arrays: Mapping[str, LaidOutArray], record: Record) -> None:
-        """Write a plan, a basis, the vocabulary or a block; like a commit, its record comes last."""
+        """Write a plan, a basis, a probe, the vocabulary or a block; like a commit, its record comes last."""
         files = self._encoder.files(arrays)
         self._files.start_group(key)
         self._files.write_group(key, files)

@@ -10,7 +10,16 @@ import numpy.typing as npt
 
 from paramviz.places import Places
 from paramviz.sampling import sample_grid
-from paramviz.schema import NEIGHBOURS, EmbeddingPlan, GradientStates, Plan, Snapshot, TensorInfo
+from paramviz.schema import (
+    NEIGHBOURS,
+    AttentionLayer,
+    EmbeddingPlan,
+    GradientStates,
+    Plan,
+    Probe,
+    Snapshot,
+    TensorInfo,
+)
 from paramviz.store import RunWriter
 
 VOCABULARY, WIDTH, HEADS, SKETCH = 20_000, 12, 3, 8
@@ -29,6 +38,16 @@ BARE = (
     TensorInfo(4, "up", (50, 2, 20), "float32", "conv", 0, "mlp"),
     TensorInfo(5, "tied", (VOCABULARY, WIDTH), "float32", "head", None, "head", tied_to="wte"),
 )
+PROBE = Probe(
+    number=0,
+    inputs=(("input_ids", (2, 6)), ("attention_mask", (2, 6))),
+    tokens=np.array([4, 8, 15, 16, 23, 42], np.int64),
+    layers=(AttentionLayer("h.0.attn", 2, 4, 4), AttentionLayer("h.1.attn", 3, 4, 5)),
+    residuals=("h", "h.0", "h.1"),
+    modules=("", "h.0", "h.0.attn", "h.1"),
+    reason="h.2.attn: no attention was seen",
+)
+
 BUDGETS = {0: 64, 1: 60, 2: 4096, 3: 64, 4: 128}
 
 
@@ -99,6 +118,22 @@ def quantities(plan: Plan, seed: int) -> dict[str, npt.NDArray[np.generic]]:
     }
 
 
+def probed(seed: int) -> dict[str, npt.NDArray[np.generic]]:
+    """Every array that comes of `PROBE`, by its name in the store."""
+    rng = np.random.default_rng(seed)
+    patterns = np.full((2, 3, 4, 5), np.nan, np.float16)
+    for number, layer in enumerate(PROBE.layers):
+        shape = layer.heads, layer.queries, layer.keys
+        patterns[number, : layer.heads, : layer.queries, : layer.keys] = rng.random(shape)
+    return {
+        "attention": patterns,
+        "attention_entropy": rng.random((2, 3)).astype(np.float32),
+        "attention_max_logit": rng.standard_normal((2, 3)).astype(np.float32),
+        "residual_rms": rng.random(3).astype(np.float32),
+        "activations": rng.random((4, len(PROBE.columns))).astype(np.float32),
+    }
+
+
 def make_run(path: Path) -> Path:
     """A key snapshot with everything at 0, a core snapshot with samples alone at 1."""
     plan, _ = make_plan()
@@ -112,6 +147,7 @@ def make_run(path: Path) -> Path:
         sketch_basis=plan.sketch_basis,
         neighbour_tokens=plan.neighbour_tokens,
     )
+    writer.add_probe(PROBE)
     for iteration, tier in enumerate(("key", "core")):
         rng = np.random.default_rng(iteration)
         writer.commit(
@@ -125,7 +161,8 @@ def make_run(path: Path) -> Path:
                 GradientStates(),
                 values=rng.standard_normal(len(plan.positions)).astype(np.float16),
                 vectors=rng.standard_normal(len(plan.vector_positions)).astype(np.float32),
-                more=quantities(plan, iteration) if tier == "key" else {},
+                probe=0 if tier == "key" else None,
+                more={**quantities(plan, iteration), **probed(iteration)} if tier == "key" else {},
             )
         )
     writer.close("finished")
