@@ -93,6 +93,8 @@ class Reading:
         self._note(f"cells in {iteration}", lambda: snapshot.cells(TENSORS[1].name).rms)
         self._note(f"edges in {iteration}", lambda: snapshot.cells(TENSORS[1].name).row_edges)
         self._note(f"row norms in {iteration}", lambda: snapshot.row_norms(TENSORS[1].name).norms)
+        self._note(f"attention in {iteration}", lambda: snapshot.attention(1).pattern)
+        self._note(f"activations in {iteration}", lambda: snapshot.activations("h.0"))
         self._note(f"neighbours in {iteration}", lambda: snapshot.embedding().neighbours)
 
 

@@ -17,17 +17,19 @@ import pytest
 from paramviz.schema import (
     GRADIENT_KEYS,
     STATISTIC_KEYS,
+    AttentionLayer,
     EmbeddingPlan,
     Event,
     FrozenSamples,
     GradientStates,
     Plan,
+    Probe,
     Snapshot,
     TensorInfo,
 )
 from paramviz.store import RunWriter
-from paramviz.store.layout import SNAPSHOT_ARRAYS
-from paramviz.store.shapes import Shapes
+from paramviz.store.layout import PROBE_ARRAYS, SNAPSHOT_ARRAYS
+from paramviz.store.shapes import Shapes, probe_shape
 from tests.store.small_blocks import small_blocks
 
 INNER_CHUNK = 48
@@ -53,6 +55,14 @@ TENSORS = (
 )  # fmt: skip
 N_VALUES, N_VECTORS, TOKENS, WIDTH, SCORES = 104, 8, 6, 4, 8
 SNAPSHOTS = 2
+PROBE = Probe(
+    0,
+    inputs=(("x", (2, 3)),),
+    tokens=np.array([1, 0, 5], np.int64),
+    layers=(AttentionLayer("h.0.attn", 2, 3, 3), AttentionLayer("h.1.attn", 1, 3, 2)),
+    residuals=("h", "h.0"),
+    modules=("", "h.0"),
+)
 
 
 @contextmanager
@@ -93,6 +103,7 @@ def make_run(path: Path) -> Path:
                 writer = RunWriter.resume(path)
             snapshot = _snapshot(iteration, rng)
             if not iteration:
+                snapshot.probe = writer.add_probe(PROBE)
                 snapshot.more = _further(plan, rng)
             writer.log_step(iteration, snapshot.scalars, snapshot.time_unix_s)
             writer.commit(snapshot)
@@ -104,7 +115,11 @@ def _further(plan: Plan, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Every further quantity that a key snapshot can hold."""
     shapes = Shapes(plan, len(STATISTIC_KEYS), len(GRADIENT_KEYS))
     fields = {field.name for field in dataclasses.fields(Snapshot)}
-    named = {key: shapes.of(key) for key in SNAPSHOT_ARRAYS if key not in fields}
+    named = {
+        key: probe_shape(key, PROBE) if key in PROBE_ARRAYS else shapes.of(key)
+        for key in SNAPSHOT_ARRAYS
+        if key not in fields
+    }
     # Small whole numbers, which are numbers in every dtype.
     return {
         key: rng.integers(-3, 4, shape).astype(SNAPSHOT_ARRAYS[key])

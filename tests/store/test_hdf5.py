@@ -114,6 +114,29 @@ def test_the_way_to_hdf5_and_back_loses_no_bit(tmp_path, bits):
     assert files_of(imported) == files_of(tmp_path / "run")
 
 
+def test_a_type_that_the_library_cannot_name_is_damage(exported, tmp_path):
+    """A float whose exponent has no bias."""
+    path = shutil.copy(exported, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        group = file["iterations/00000001"]
+        values = group["values"][:]
+        odd = h5py.h5t.IEEE_F16LE.copy()
+        odd.set_ebias(0)
+        plan = group["values"].id.get_create_plist()
+        attributes = dict(group["values"].attrs)
+        del group["values"]
+        made = h5py.h5d.create(group.id, b"values", odd, h5py.h5s.create_simple(values.shape), plan)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, values.view(np.uint16), mtype=odd)
+        for name, value in attributes.items():
+            h5py.Dataset(made).attrs[name] = value
+    run = open_run(path)
+    for ask in (lambda: run[1].values("wte.weight"), lambda: run[1].array("values")):
+        with pytest.raises(DamagedRunError, match="values"):
+            ask()
+    assert "iterations/00000001/values" in {p.key for p in verify_run(path).problems}
+    assert run[0].values("wte.weight").size
+
+
 def test_zip_and_hdf5_lead_into_each_other(exported, tmp_path):
     packed = pack_run(exported, tmp_path / "run.zarr.zip").path
     assert (
