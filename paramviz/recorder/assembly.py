@@ -33,6 +33,9 @@ _NOT_FINITE = [_N_NAN, _N_INF]
 _AS_USED: frozenset[str] = frozenset({"used", "last-evaluation"})
 """States whose gradients the optimizer made its step with."""
 
+SKIPPED = "gradients held inf or NaN, and the optimizer made no step"
+"""What the event of a skipped step says."""
+
 
 class Assembler:
     """Turns frames into snapshots and publishes them. Used by the writer thread only.
@@ -160,20 +163,22 @@ def _add_gradients(snapshot: Snapshot, frame: Frame) -> dict[str, float]:
         return {}
     gradients.transfers.finish()
     states = dict(gradients.states)
+    is_told = False
     for flag, rows in gradients.found_inf:
         if float(flag) != 0:
             states.update({row: "skipped" for row in rows if row in states})
+            is_told = True
     snapshot.gradient_states = _summary(frame.plan, states, gradients.reasons)
-    if gradients.statistics is None or not gradients.is_measured:
-        return {}
-    snapshot.gradient_statistics = _narrow(gradients.statistics, np.float32)
+    statistics = gradients.statistics if gradients.is_measured else None
     skipped = [row for row, state in states.items() if state == "skipped"]
-    if gradients.statistics[skipped][:, _NOT_FINITE].any():
-        text = "gradients held inf or NaN, and the optimizer made no step"
-        snapshot.events.append(Event(frame.iteration, "skipped_step", text))
+    if is_told or (statistics is not None and statistics[skipped][:, _NOT_FINITE].any()):
+        snapshot.events.append(Event(frame.iteration, "skipped_step", SKIPPED))
+    if statistics is None:
+        return {}
+    snapshot.gradient_statistics = _narrow(statistics, np.float32)
     if "gradient_norm" in snapshot.scalars or not set(states.values()) <= _AS_USED:
         return {}
-    derived = {"gradient_norm": _norm_of(gradients.statistics[list(states)])}
+    derived = {"gradient_norm": _norm_of(statistics[list(states)])}
     snapshot.scalars.update(derived)
     return derived
 

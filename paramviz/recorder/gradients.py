@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch.optim import Optimizer
 
 from paramviz.quantities import DEFAULT, Quantities
+from paramviz.recorder.clip_watch import ClipWatch
 from paramviz.recorder.failsafe import Complaints
 from paramviz.recorder.frames import Gradients
 from paramviz.recorder.gradient_capture import Capture
@@ -69,6 +71,7 @@ class GradientReader:
                     f"{type(optimizer).__name__} is no torch.optim.Optimizer and has no step hooks: "
                     "gradients are recorded as they stand when step() is called",
                 )
+        self._clips = ClipWatch(plan.members, complaints)
         self.bind(plan)
 
     def bind(self, plan: ModelPlan) -> None:
@@ -78,13 +81,18 @@ class GradientReader:
             for watch in self._watches:
                 watch.captured = False
         self._plan = plan
+        self._clips.members = plan.members
         for watch in self._watches:
             watch.bind(plan)
 
-    @property
-    def learning_rate(self) -> Scalar | None:
-        """Of the first group of the first optimizer, None without one."""
-        return self._watches[0].learning_rate if self._watches else None
+    def scalars(self) -> dict[str, Scalar]:
+        """What can be told without being given: the learning rate of the first group of the first
+        optimizer, and the norm of the gradients that were clipped, before they were."""
+        told = {
+            "learning_rate": self._watches[0].learning_rate if self._watches else None,
+            "gradient_norm_before_clipping": self._clips.norm,
+        }
+        return {name: value for name, value in told.items() if value is not None}
 
     def collect(self) -> Gradients:
         """The gradients of the snapshot that is being taken: measured in the steps, or as they stand."""
@@ -95,6 +103,11 @@ class GradientReader:
         if self._unhooked or not self._watches:
             self._read_unhooked(capture)
         return capture.finish(sum(watch.seconds for watch in self._watches))
+
+    def found_inf(self) -> list[torch.Tensor]:
+        """A flag of each optimizer that unscales inside its step: not zero if the newest one was skipped."""
+        notes = (watch.note for watch in self._watches if watch.stepped)
+        return [note.found_inf for note in notes if note is not None and note.found_inf is not None]
 
     def read_moments(self, out: npt.NDArray[np.float64], transfers: Transfers) -> None:
         """What the optimizers remember of the gradients of each parameter, into (tensors, 3)."""
@@ -107,9 +120,11 @@ class GradientReader:
         for watch in self._watches:
             self.hooks_s += watch.seconds
             watch.begin()
+        self._clips.begin()
 
     def remove(self) -> None:
-        """Take all hooks off the optimizers."""
+        """Take all hooks off the optimizers, and off torch's clipping."""
+        self._clips.remove()
         for watch in self._watches:
             watch.remove()
 

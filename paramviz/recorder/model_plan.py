@@ -81,7 +81,7 @@ class ModelPlan:
     their flat indices. Of each, the last ones, `frozen_values` and `frozen_vectors`
     of them, belong to tensors that do not change. `tokens` are the rows that
     `embedding` names. `index_of` maps id(parameter) to its row in the tables, `grids`
-    rows to what is sampled of them.
+    rows to what is sampled of them. `members` are the ids of all tensors, left out or not.
     """
 
     tensors: tuple[TensorInfo, ...]
@@ -91,6 +91,7 @@ class ModelPlan:
     tokens: Indices
     sources: tuple[Source, ...]
     index_of: Mapping[int, int]
+    members: frozenset[int]
     frozen_values: int = 0
     frozen_vectors: int = 0
     grids: Mapping[int, SampleGrid] = field(default_factory=dict)
@@ -152,7 +153,9 @@ class ModelPlan:
     def bound_to(self, entries: Sequence[Entry]) -> ModelPlan:
         """The same plan for other tensors: those of `entries`, whose signature is the same."""
         sources = tuple(replace(source, tensor=entries[source.index].tensor) for source in self.sources)
-        return replace(self, sources=sources, index_of=_index_of(self.tensors, entries))
+        return replace(
+            self, sources=sources, index_of=_index_of(self.tensors, entries), members=_members(entries)
+        )
 
 
 def build_plan(
@@ -193,6 +196,7 @@ def build_plan(
         tokens=Indices(np.zeros(0, np.int64) if embedding is None else embedding.tokens.astype(np.int64)),
         sources=(),
         index_of=_index_of(laid_out, entries),
+        members=_members(entries),
         frozen_values=sum(t.samples for t in laid_out if t.index in still and t.array == "values"),
         frozen_vectors=sum(t.samples for t in laid_out if t.index in still and t.array == "vectors"),
         grids=grids,
@@ -330,3 +334,7 @@ def _index_of(tensors: Sequence[TensorInfo], entries: Sequence[Entry]) -> dict[i
         for tensor, entry in zip(tensors, entries, strict=True)
         if tensor.skipped is None
     }
+
+
+def _members(entries: Sequence[Entry]) -> frozenset[int]:
+    return frozenset(id(entry.tensor) for entry in entries)

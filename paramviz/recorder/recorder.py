@@ -47,7 +47,7 @@ class _Iteration:
 
     number: int
     scalars: dict[str, Scalar] = field(default_factory=dict)
-    has_rate: bool = False
+    given: set[str] = field(default_factory=set)
     is_taken: bool = False
     is_final: bool = False
 
@@ -184,9 +184,10 @@ class Recorder:
         """Say that an iteration is done: after the optimizer's step, with what is known of it.
 
         Scalars are numbers or tensors of one element, and are kept for every
-        iteration. The learning rate is the optimizer's unless it is given. `event`,
-        with its `text`, forces a snapshot. A second call for the same iteration adds
-        to the first. Iterations ascend; one that has gone by is counted and ignored.
+        iteration. Unless they are given, the learning rate is the optimizer's, and the norm
+        before clipping what `torch.nn.utils.clip_grad_norm_` found. `event`, with its `text`,
+        forces a snapshot. A second call for the same iteration adds to the first. Iterations
+        ascend; one that has gone by is counted and ignored.
         Never raises: what goes wrong is logged once, and stands in the run as a gap.
         """
         if os.getpid() != self._pid:
@@ -246,9 +247,9 @@ class Recorder:
             return
         kind = self._checked(event)
         scalars = take_scalars(given, self._complaints.once)
-        iteration.has_rate |= "learning_rate" in scalars
-        if not iteration.has_rate and (rate := self._gradients.learning_rate) is not None:
-            scalars["learning_rate"] = rate
+        iteration.given.update(scalars)
+        told = self._gradients.scalars()
+        scalars |= {name: told[name] for name in told.keys() - iteration.given}
         frame = None
         if not iteration.is_taken and (kind is not None or self._timetable.is_due(number)):
             events = [] if kind is None else [Event(number, kind, text)]
@@ -256,7 +257,7 @@ class Recorder:
         if frame is not None:
             scalars["recording_ms"] = frame.scalars["recording_ms"]
         iteration.scalars.update(scalars)
-        self._thread.step(number, scalars, time.time())
+        self._thread.step(number, scalars, time.time(), [] if frame else self._gradients.found_inf())
         if frame is not None:
             self._thread.frame(frame)
             iteration.is_taken = True

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Literal
 
-from paramviz.recorder.assembly import Assembler
+import torch
+
+from paramviz.recorder.assembly import SKIPPED, Assembler
 from paramviz.recorder.failsafe import Complaints, describe
 from paramviz.recorder.frames import Frame, FramePool
 from paramviz.recorder.scalars import Scalar, read_scalars
@@ -31,6 +34,7 @@ class _Step:
     iteration: int
     scalars: dict[str, Scalar]
     time_unix_s: float
+    found_inf: Sequence[torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,15 @@ class WriterThread:
         self._thread = threading.Thread(target=self._run, name="paramviz-writer", daemon=True)
         self._thread.start()
 
-    def step(self, iteration: int, scalars: dict[str, Scalar], time_unix_s: float) -> None:
-        self._put(_Step(iteration, scalars, time_unix_s))
+    def step(
+        self,
+        iteration: int,
+        scalars: dict[str, Scalar],
+        time_unix_s: float,
+        found_inf: Sequence[torch.Tensor] = (),
+    ) -> None:
+        """found_inf: 0-d flags, read when their devices are so far; the step was skipped if one is not 0."""
+        self._put(_Step(iteration, scalars, time_unix_s, found_inf))
 
     def event(self, event: Event) -> None:
         self._put(event)
@@ -142,6 +153,8 @@ class WriterThread:
                         self._publish(item)
                     case _Step():
                         self._log((item.iteration, read_scalars(item.scalars), item.time_unix_s))
+                        if any(float(flag) for flag in item.found_inf):
+                            self._log(Event(item.iteration, "skipped_step", SKIPPED))
                     case Event():
                         self._log(item)
                     case _Lost():

@@ -217,6 +217,43 @@ def test_scaled_gradients_are_recorded_unscaled_and_skipped_steps_as_such(tmp_pa
     assert run.scalar_series("gradient_norm")[0].tolist() == [0, 2]
 
 
+@pytest.mark.parametrize("quantities", [None, ["values"]], ids=["everything", "values only"])
+def test_a_step_that_a_fused_optimizer_skipped_is_an_event_without_a_snapshot_too(tmp_path, quantities):
+    model = nn.Linear(6, 4)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    settings = {} if quantities is None else {"quantities": quantities}
+    with paramviz.Recorder(tmp_path / "run", model, optimizer, schedule=3, **settings) as recorder:
+        for iteration in range(7):
+            optimizer.zero_grad()
+            loss = model(torch.randn(9, 6)).square().mean()
+            scaler.scale(loss * (torch.inf if iteration in (2, 3, 5) else 1.0)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            recorder.step(iteration)
+            recorder.step(iteration, metrics={"again": 1.0})
+    run = paramviz.open_run(tmp_path / "run")
+    assert run.iterations.tolist() == [0, 3, 6]
+    assert [event.iteration for event in run.events if event.kind == "skipped_step"] == [2, 3, 5]
+
+
+def test_muon_and_the_adam_beside_it_are_read_as_they_used_their_gradients(tmp_path):
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4))
+    optimizers = [
+        torch.optim.Muon([p for p in model.parameters() if p.ndim == 2]),
+        torch.optim.AdamW([p for p in model.parameters() if p.ndim == 1]),
+    ]
+    with paramviz.Recorder(tmp_path / "run", model, optimizers, key_every=1) as recorder:
+        for iteration in range(3):
+            model.zero_grad()
+            model(torch.randn(5, 6)).square().mean().backward()
+            used = gradients(model)
+            for optimizer in optimizers:
+                optimizer.step()
+            recorder.step(iteration)
+    assert_gradients(paramviz.open_run(tmp_path / "run"), 2, used)
+
+
 def test_an_unforeseen_snapshot_after_a_fused_unscaling_step_is_unscaled(tmp_path):
     model = nn.Linear(6, 4)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)

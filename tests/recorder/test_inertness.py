@@ -27,14 +27,18 @@ class NoisyGPT(GPT):
         return nn.functional.dropout(super().forward(tokens_BT), 0.1, self.training)
 
 
-def trained(path=None, steps: int = 50):
-    """Weights, optimizer state and random states after training, recorded or not."""
+def trained(path=None, steps: int = 200):
+    """Weights, optimizer state and random states after training, recorded with everything or not."""
     torch.manual_seed(11)
     np.random.seed(11)
     random.seed(11)
-    model = NoisyGPT()
+    model = NoisyGPT(vocabulary=150, n_layer=1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    recorder = None if path is None else paramviz.Recorder(path, model, optimizer)
+    recorder = None
+    if path is not None:
+        recorder = paramviz.Recorder(
+            path, model, optimizer, schedule=1, key_every=4, quantities=paramviz.QUANTITIES
+        )
     for iteration in range(steps):
         optimizer.zero_grad(set_to_none=True)
         loss = next_token_loss(model, iteration)
@@ -42,7 +46,7 @@ def trained(path=None, steps: int = 50):
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if recorder is not None:
-            recorder.step(iteration, loss=loss, event="validation" if iteration % 20 == 7 else None)
+            recorder.step(iteration, loss=loss, event="validation" if iteration % 40 == 7 else None)
     if recorder is not None:
         recorder.close()
         assert recorder.report.snapshots == steps
@@ -55,7 +59,7 @@ def trained(path=None, steps: int = 50):
     )
 
 
-def test_fifty_steps_are_bit_identical_with_and_without_recording(tmp_path):
+def test_two_hundred_steps_are_bit_identical_with_and_without_recording(tmp_path):
     plain, recorded = trained(), trained(tmp_path / "run")
     for name, weight in plain[0].items():
         assert torch.equal(weight, recorded[0][name]), name
@@ -97,34 +101,69 @@ def test_a_compiled_model_is_recorded_under_its_own_names(tmp_path):
     assert run[0].gradient_states.default == "used"
 
 
-def breaks_and_states(path) -> tuple[int, list[str]]:
-    """Graph breaks of a compiled optimizer step, and the recorded states if `path` is given."""
+def whole_step(model, optimizer):
+    """Everything but zeroing, as `torch.compile` of a whole step takes it."""
+
+    def step(x):
+        model(x).square().sum().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+
+    return step
+
+
+def clipped_step(model, optimizer):
+    def step(x):
+        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+
+    return lambda x: (model(x).square().sum().backward(), torch.compile(step, backend="eager")(x))
+
+
+COMPILED = {
+    "the optimizer's step": lambda model, optimizer: (
+        lambda x: (model(x).square().sum().backward(), torch.compile(optimizer.step, backend="eager")())
+    ),
+    "clipping and the optimizer's step": clipped_step,
+    "the whole step": lambda *both: torch.compile(whole_step(*both), backend="eager"),
+    "the model": lambda model, optimizer: whole_step(torch.compile(model, backend="eager"), optimizer),
+}
+
+
+def compiled_training(path, make) -> tuple[object, ...]:
+    """Graph breaks, graphs and weights of a compiled training, and the run if `path` is given."""
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
+    torch.manual_seed(7)
     model = nn.Linear(4, 4)
     optimizer = torch.optim.AdamW(model.parameters())
-    step = torch.compile(lambda: optimizer.step(), backend="eager")
+    step = make(model, optimizer)
     recorder = None if path is None else paramviz.Recorder(path, model, optimizer)
     for iteration in range(4):
         optimizer.zero_grad()
-        model(torch.randn(3, 4)).square().sum().backward()
-        step()
+        step(torch.randn(3, 4))
         if recorder is not None:
             recorder.step(iteration)
-    breaks = sum(torch._dynamo.utils.counters["graph_break"].values())
-    if recorder is None:
-        return breaks, []
-    recorder.close()
-    run = paramviz.open_run(path)
-    return breaks, [run[i].gradient_states.default for i in range(4)]
+    if recorder is not None:
+        recorder.close()
+    counters = torch._dynamo.utils.counters
+    breaks = sum(counters["graph_break"].values())
+    return breaks, counters["stats"]["unique_graphs"], model.weight.detach().tolist()
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
-def test_a_compiled_optimizer_step_stays_compiled_and_its_gradients_are_said_to_be_uncertain(tmp_path):
-    plain, _ = breaks_and_states(None)
-    recorded, states = breaks_and_states(tmp_path / "run")
-    assert recorded == plain
-    assert states == ["scaled-unknown"] * 4
+@pytest.mark.parametrize("what", COMPILED)
+def test_what_is_compiled_has_as_many_graphs_and_breaks_as_without_recording(tmp_path, what):
+    plain = compiled_training(None, COMPILED[what])
+    assert compiled_training(tmp_path / "run", COMPILED[what]) == plain
+    run = paramviz.open_run(tmp_path / "run")
+    states = [run[i].gradient_states for i in range(4)]
+    if what == "the model":
+        assert [state.default for state in states] == ["used"] * 4
+        assert "gradient_norm_before_clipping" in run.scalar_names
+    else:
+        assert [state.default for state in states] == ["scaled-unknown"] * 4
+        assert "compiled" in states[3].reason
 
 
 class Numbers(Dataset):
