@@ -87,8 +87,10 @@ class Assembler:
         derived = _add_gradients(snapshot, frame)
         self._add_embedding(snapshot, frame)
         self._add_further(snapshot, frame)
+        # Made before the commit: what fails after it would be told as a gap where there is none.
+        known = self._history.with_published(frame.plan, frame.samples)
         self._writer.commit(snapshot)
-        self._history.advance(frame.plan, frame.samples)
+        self._history.advance(known)
         if snapshot.embedding_rows is not None:
             self._rows_of = frame.plan.tensors
         return derived

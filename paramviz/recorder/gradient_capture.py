@@ -51,17 +51,31 @@ class Capture:
         index, parameter = member
         if parameter.grad is None:
             return
-        with torch.no_grad():
-            gradient = plain_gradient(parameter.grad, scale)
-            if "gradient_statistics" in self.quantities:
-                measure_gradient(gradient, None, self.statistics[index], self.transfers)
-            source = self.plan.source_of.get(index)
-            if source is not None and self.samples is not None:
-                out = self.samples[source.begin : source.end]
-                sample_tensor(gradient, source.positions, out, self.transfers)
-            if self.is_key and "norms" in self.quantities and index in self.plan.places.rows.places:
-                self.grids[index] = sum_matrix(gradient, None, self.transfers)
+        try:
+            with torch.no_grad():
+                self._measure(index, plain_gradient(parameter.grad, scale))
+        except Exception:
+            self._forget(index)
+            raise
         self.states[index] = state
+
+    def _measure(self, index: int, gradient: torch.Tensor) -> None:
+        if "gradient_statistics" in self.quantities:
+            measure_gradient(gradient, None, self.statistics[index], self.transfers)
+        source = self.plan.source_of.get(index)
+        if source is not None and self.samples is not None:
+            out = self.samples[source.begin : source.end]
+            sample_tensor(gradient, source.positions, out, self.transfers)
+        if self.is_key and "norms" in self.quantities and index in self.plan.places.rows.places:
+            self.grids[index] = sum_matrix(gradient, None, self.transfers)
+
+    def _forget(self, index: int) -> None:
+        """Half of a gradient is none."""
+        self.statistics[index] = np.nan
+        self.grids.pop(index, None)
+        source = self.plan.source_of.get(index)
+        if source is not None and self.samples is not None:
+            self.samples[source.begin : source.end] = np.nan
 
     def because(self, reason: str) -> None:
         """A sentence for whoever wonders why a state is not `used`."""

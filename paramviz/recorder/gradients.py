@@ -22,13 +22,14 @@ from paramviz.recorder.frames import Gradients
 from paramviz.recorder.gradient_capture import Capture
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.moments import read_moments
-from paramviz.recorder.optimizer_watch import OptimizerWatch
+from paramviz.recorder.optimizer_watch import OptimizerWatch, StepNote, complain_of_gradients
 from paramviz.recorder.scalars import Scalar
 from paramviz.recorder.transfers import Transfers
 
 _CHANGED = "gradients were changed or zeroed between the optimizer's step and step()"
 _UNSEEN = "parameters are new, and had not been seen when the optimizer made its step"
 _COMPILED = "the optimizer's step is compiled, and no hook sees into it: gradients as they stood at step()"
+_UNREAD = "reading them failed; the log says how"
 _NO_STEP = "the optimizer made no step since the step() before"
 _UNHOOKED = "no optimizer with step hooks was given: gradients as they stood at step()"
 _NOTHING = "no gradients stood when step() was called, and the snapshot was not foreseen"
@@ -54,6 +55,7 @@ class GradientReader:
     ) -> None:
         self._plan = plan
         self._due = due
+        self._complaints = complaints
         self._quantities = quantities
         self._key_is_next = key_is_next
         self._capture: Capture | None = None
@@ -96,12 +98,18 @@ class GradientReader:
 
     def collect(self) -> Gradients:
         """The gradients of the snapshot that is being taken: measured in the steps, or as they stand."""
-        capture = self._capture or self._new_capture()
-        for watch in self._watches:
-            if not watch.captured:
-                _read_standing(watch, capture)
-        if self._unhooked or not self._watches:
-            self._read_unhooked(capture)
+        try:
+            capture = self._capture or self._new_capture()
+            for watch in self._watches:
+                if not watch.captured:
+                    _read_standing(watch, capture)
+            if self._unhooked or not self._watches:
+                self._read_unhooked(capture)
+        except Exception as error:
+            # The parameters themselves are worth a snapshot without gradients.
+            complain_of_gradients(self._complaints, error)
+            capture = self._new_capture()
+            capture.because(_UNREAD)
         return capture.finish(sum(watch.seconds for watch in self._watches))
 
     def found_inf(self) -> list[torch.Tensor]:
@@ -167,9 +175,8 @@ def _read_standing(watch: OptimizerWatch, capture: Capture) -> None:
         elif watch.is_compiled:
             capture.take(member, "scaled-unknown")
             capture.because(_COMPILED)
-        elif watch.stepped and note is not None:
-            seen = id(parameter) in note.used
-            capture.because(_CHANGED if seen else _UNSEEN)
+        elif watch.stepped:
+            capture.because(_why_gone(note, parameter))
         else:
             capture.take(member, "skipped")
             capture.because(_NO_STEP)
@@ -177,3 +184,10 @@ def _read_standing(watch: OptimizerWatch, capture: Capture) -> None:
         watch.tell(capture, note)
     elif not capture.states and not capture.reasons:
         capture.because(_NOTHING)
+
+
+def _why_gone(note: StepNote | None, parameter: torch.Tensor) -> str:
+    """Why what the step used no longer stands in `.grad`, or cannot be told to."""
+    if note is None:
+        return _UNREAD
+    return _CHANGED if id(parameter) in note.used else _UNSEEN

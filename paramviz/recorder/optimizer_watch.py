@@ -196,11 +196,13 @@ class OptimizerWatch:
                 hook(args, kwargs)
             except Exception as error:
                 self.note = None
-                self.complaints.once(
-                    "gradients",
-                    f"some gradients could not be read ({describe(error)}) and are missing",
-                    error,
-                )
+                complain_of_gradients(self.complaints, error)
             self.seconds += time.perf_counter() - started
 
         return guarded
+
+
+def complain_of_gradients(complaints: Complaints, error: Exception) -> None:
+    """Say that gradients are missing, once, whoever failed to read them."""
+    text = f"some gradients could not be read ({describe(error)}) and are missing"
+    complaints.once("gradients", text, error)

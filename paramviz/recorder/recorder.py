@@ -15,10 +15,11 @@ from typing import Literal
 
 from torch import nn
 
-from paramviz.errors import NotARunError, OutputError, UsageError
+from paramviz.errors import OutputError, UsageError
 from paramviz.quantities import DEFAULT, chosen
 from paramviz.recorder.assembly import Assembler
 from paramviz.recorder.description import describe_run
+from paramviz.recorder.earlier import earlier_run, last_step
 from paramviz.recorder.ending import abandon, is_clean_exit, uncaught
 from paramviz.recorder.failsafe import Complaints, describe
 from paramviz.recorder.frames import Frame, FramePool
@@ -35,7 +36,7 @@ from paramviz.sampling import SampleBudgets
 from paramviz.schedule import Schedule, make_schedule
 from paramviz.schema import FORCING_EVENTS, Event
 from paramviz.statistics import warm_up
-from paramviz.store import Run, RunWriter, open_run
+from paramviz.store import RunWriter
 
 _WAITING_BYTES = 64 << 20
 """Snapshots of so many bytes may wait for the disk before the next one is dropped."""
@@ -106,7 +107,7 @@ class Recorder:
         self._complaints = Complaints(os.fspath(path))
         warm_up()
 
-        earlier = _earlier(path) if resume else None
+        earlier = earlier_run(path) if resume else None
         if earlier is not None:
             writer = RunWriter.resume(path, durability=durability)
         else:
@@ -118,7 +119,7 @@ class Recorder:
                 durability=durability,
             )
         last = -1 if writer.last_iteration is None else writer.last_iteration
-        self._timetable = Timetable(is_due, last, _last_step(earlier), self._complaints)
+        self._timetable = Timetable(is_due, last, last_step(earlier), self._complaints)
         self._pool = FramePool(_WAITING_BYTES)
         self._key_turns = KeyTurns(key_every)
         assembler = Assembler(writer, earlier, self._plans.moving, self._quantities)
@@ -209,6 +210,7 @@ class Recorder:
             self._complaints.once(
                 "step", f"step({iteration!r}) failed ({describe(error)}). Training goes on.", error
             )
+            self._miss(iteration, describe(error))
         self._step_s += time.perf_counter() - started
 
     def close(self) -> None:
@@ -330,6 +332,14 @@ class Recorder:
         frame.scalars = {**scalars, "recording_ms": 1e3 * taken_s}
         return frame
 
+    def _miss(self, number: object, reason: str) -> None:
+        """A step failed: if its snapshot was due and is not taken, it is lost."""
+        current = self._iteration
+        if current is None or current.number != number or current.is_taken or self._closed:
+            return
+        if self._timetable.is_due(current.number):
+            self._thread.lost(current.number, reason)
+
     def _close(self, status: Literal["finished", "crashed"], reason: str = "") -> str | None:
         """End the run; what is not in it, in a sentence, or None."""
         if self._closed or os.getpid() != self._pid:
@@ -369,22 +379,6 @@ def _as_list(optimizer: object) -> list[object]:
     if isinstance(optimizer, Iterable) and not hasattr(optimizer, "param_groups"):
         return list(optimizer)
     return [optimizer]
-
-
-def _earlier(path: str | os.PathLike[str]) -> Run | None:
-    """The run that is there already; None if there is none, or only the beginning of one."""
-    try:
-        return open_run(path)
-    except NotARunError:
-        return None
-
-
-def _last_step(earlier: Run | None) -> int:
-    """The newest iteration that earlier sessions named, -1 if there is none."""
-    if earlier is None:
-        return -1
-    earlier.refresh()
-    return max((iteration for iteration, _ in earlier.steps_since(0)), default=-1)
 
 
 def _patterns(patterns: Sequence[str]) -> tuple[str, ...]:

@@ -36,6 +36,10 @@ class _Past:
         return self.samples[span] if row in self.known else None
 
 
+Known = tuple[_Past, _Past, _Past]
+"""The first snapshot, the previous one, and the update that led to it."""
+
+
 class SampleHistory:
     """The samples of the first and the previous snapshot, and the update that led to the previous one.
 
@@ -75,18 +79,24 @@ class SampleHistory:
                 moved[source.begin : source.end] = np.nan
         return moved
 
-    def advance(self, plan: ModelPlan, now: Samples) -> None:
-        """`now` was published: the next snapshot is compared with it. It is copied."""
+    def with_published(self, plan: ModelPlan, now: Samples) -> Known:
+        """What is known once `now` is published, for `advance`. It is copied."""
         self._move_to(plan)
         with np.errstate(invalid="ignore", over="ignore"):
-            self._update = _Past(now - self._before.samples, self._before.known)
+            update = _Past(now - self._before.samples, self._before.known)
         rows = frozenset(source.index for source in plan.sources)
-        self._before = _Past(now.copy(), rows)
-        if self._start.known != rows:
+        start = self._start
+        if start.known != rows:
+            samples = start.samples.copy()
             for source in plan.sources:
-                if source.index not in self._start.known:
-                    self._start.samples[source.begin : source.end] = now[source.begin : source.end]
-            self._start = _Past(self._start.samples, rows)
+                if source.index not in start.known:
+                    samples[source.begin : source.end] = now[source.begin : source.end]
+            start = _Past(samples, rows)
+        return start, _Past(now.copy(), rows), update
+
+    def advance(self, known: Known) -> None:
+        """It was published: the next snapshot is compared with it. Nothing here can fail."""
+        self._start, self._before, self._update = known
 
     def _move_to(self, plan: ModelPlan) -> None:
         """Keep what a new plan samples at the same positions of a tensor of the same name."""
