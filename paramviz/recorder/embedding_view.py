@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,12 @@ _SEED = 0
 Tokens = npt.NDArray[np.int32]
 
 
+@lru_cache(maxsize=8)
 def sketch_basis(width: int) -> npt.NDArray[np.float32]:
     """(width, min(width, 128)) float32 with orthonormal columns, the same for every run of this width."""
     start = np.random.default_rng(_SEED).standard_normal((width, min(width, SKETCH)))
     basis: npt.NDArray[np.float32] = np.linalg.qr(start).Q.astype(np.float32)
+    basis.flags.writeable = False
     return basis
 
 
