@@ -21,10 +21,13 @@ KEY = (
 )
 """In key snapshots: the first, the forced, the last and one of so many."""
 
+PROBED = ("attention", "activations")
+"""In key snapshots too, when a probe is given."""
+
 EXTRA = ("singular_values",)
 """Only on request: at forced snapshots, since they take a while."""
 
-DEFAULT = (*CORE, *KEY)
+DEFAULT = (*CORE, *KEY, *PROBED)
 QUANTITIES = (*DEFAULT, *EXTRA)
 
 Quantities = frozenset[str]

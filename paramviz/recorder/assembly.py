@@ -15,6 +15,7 @@ from paramviz.recorder.embedding import FrozenBasis, PrincipalAxes
 from paramviz.recorder.frames import Frame
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.plan_registry import PlanRegistry, stored_plans
+from paramviz.recorder.probe_registry import ProbeRegistry
 from paramviz.recorder.scalars import read_scalars
 from paramviz.recorder.updates import SampleHistory
 from paramviz.schema import (
@@ -52,6 +53,7 @@ class Assembler:
         self._quantities = quantities
         past = () if earlier is None else stored_plans(earlier)
         self._plans = PlanRegistry(writer, past, moving, quantities)
+        self._probes = ProbeRegistry(writer, earlier)
         self._history = SampleHistory()
         self._basis = FrozenBasis()
         self._rows_of: tuple[TensorInfo, ...] | None = None
@@ -145,6 +147,9 @@ class Assembler:
             snapshot.more |= further.spectra(plan, frame.matrices)
         if frame.embedding_rows is not None and plan.embedding is not None:
             snapshot.more |= further.embedding(plan.embedding, frame.embedding_rows, wanted)
+        if frame.probed is not None:
+            snapshot.probe = self._probes.number(frame.probed.probe)
+            snapshot.more |= frame.probed.arrays
 
     def _store_basis(self, iteration: int, axes: PrincipalAxes) -> int:
         return self._writer.add_basis(iteration, axes.components, axes.mean, axes.explained)

@@ -12,6 +12,7 @@ import torch
 
 from paramviz.recorder.grids import Grids
 from paramviz.recorder.model_plan import ModelPlan
+from paramviz.recorder.probe import Probed
 from paramviz.recorder.scalars import Scalar
 from paramviz.recorder.transfers import Transfers
 from paramviz.schema import HISTOGRAM_BINS, MOMENT_KEYS, Event, GradientState, Tier
@@ -72,6 +73,7 @@ class Frame:
     events: list[Event] = field(default_factory=list)
     gradients: Gradients | None = None
     transfers: Transfers = field(default_factory=Transfers)
+    probed: Probed | None = None
 
 
 class FramePool:
@@ -102,6 +104,7 @@ class FramePool:
         return frame
 
     def give_back(self, frame: Frame) -> None:
+        frame.probed = None
         frame.scalars, frame.events, frame.gradients, frame.grids, frame.matrices = {}, [], None, Grids(), {}
         frame.moments[...] = frame.sigma_max[...] = np.nan
         with self._changed:

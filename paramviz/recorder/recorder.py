@@ -17,6 +17,7 @@ from torch import nn
 
 from paramviz.errors import OutputError, UsageError
 from paramviz.quantities import DEFAULT, chosen
+from paramviz.recorder.arguments import as_list, as_patterns
 from paramviz.recorder.assembly import Assembler
 from paramviz.recorder.description import describe_run
 from paramviz.recorder.earlier import earlier_run, last_step
@@ -27,6 +28,7 @@ from paramviz.recorder.gather import gather, gather_frozen
 from paramviz.recorder.gradients import GradientReader
 from paramviz.recorder.model_plan import Selection
 from paramviz.recorder.plan_keeper import PlanKeeper
+from paramviz.recorder.probe import Batch, make_prober
 from paramviz.recorder.report import RecordingReport
 from paramviz.recorder.scalars import Scalar, take_scalars
 from paramviz.recorder.singular import SingularValues
@@ -70,7 +72,9 @@ class Recorder:
     snapshot survives, a killed "process" or lost "power". include, exclude: shell
     patterns on the names of parameters. vocabulary: the token strings, by token number.
     key_every: every so many snapshots one is of the key tier. quantities: what is recorded,
-    out of `paramviz.QUANTITIES`; all but "singular_values" by default.
+    out of `paramviz.QUANTITIES`; all but "singular_values" by default. probe: a fixed batch
+    that runs through the model at key snapshots, see docs/PROBE.md: a tensor, a tuple or a
+    mapping of what the model's forward takes, or a function that is called with the model.
 
     Raises RunExistsError if a run is at `path` and `resume` is false, OutputError if
     it cannot be written, RunLockedError if it is being recorded, FormatVersionError
@@ -95,16 +99,18 @@ class Recorder:
         exclude: Sequence[str] = (),
         key_every: int = 8,
         quantities: Iterable[str] = DEFAULT,
+        probe: Batch | None = None,
     ) -> None:
         if key_every < 1:
             raise UsageError(f"key_every={key_every}: one snapshot of so many is a key snapshot; at least 1.")
         self._quantities = chosen(quantities)
         self._singular = SingularValues()
         is_due = make_schedule(schedule)
-        optimizers = _as_list(optimizer)
-        selection = Selection(budgets or SampleBudgets(), _patterns(include), _patterns(exclude))
+        optimizers = as_list(optimizer)
+        selection = Selection(budgets or SampleBudgets(), as_patterns(include), as_patterns(exclude))
         self._plans = PlanKeeper(model, selection)
         self._complaints = Complaints(os.fspath(path))
+        self._prober = make_prober(model, probe, self._quantities, self._complaints)
         warm_up()
 
         earlier = earlier_run(path) if resume else None
@@ -318,6 +324,8 @@ class Recorder:
             gather(frame, self._quantities, self._singular)
             if is_key and "moments" in self._quantities:
                 self._gradients.read_moments(frame.moments, frame.transfers)
+            if is_key and self._prober is not None:
+                frame.probed = self._prober.run(frame.transfers)
             frame.transfers.start()
         except Exception as error:
             if frame is not None:
@@ -370,19 +378,6 @@ class Recorder:
             self._thread.frame(frame)
         else:
             self._thread.event(event)
-
-
-def _as_list(optimizer: object) -> list[object]:
-    """One optimizer, several or none, as a list."""
-    if optimizer is None:
-        return []
-    if isinstance(optimizer, Iterable) and not hasattr(optimizer, "param_groups"):
-        return list(optimizer)
-    return [optimizer]
-
-
-def _patterns(patterns: Sequence[str]) -> tuple[str, ...]:
-    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
 def _foresight(timetable: Timetable, pool: FramePool) -> Callable[[], bool]:
