@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import lru_cache
+from typing import get_args
 
+from paramviz.errors import UsageError
 from paramviz.schema import Block, Role
+
+Roles = tuple[tuple[str, Role], ...]
+"""Shell patterns on names, and the roles that they give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,12 @@ _BLOCK_HINTS: tuple[tuple[str, Block], ...] = (
 )
 """Path components that tell the block of what has no role of its own."""
 
+_BLOCK_OF: dict[Role, Block] = {
+    **{role: block for _, role, block in (*_MODULE_RULES, *_LEAF_RULES) if role not in ("conv", "other")},
+    "norm": "norm",
+}
+"""The block of what has a role by the user's word."""
+
 _TAIL = 4
 """No rule looks at more components of a path than these last ones."""
 
@@ -169,8 +181,21 @@ def canonical_name(name: str) -> str:
     return ".".join(parts)
 
 
-def place(facts: Sequence[ParameterFacts]) -> list[Placement]:
-    """The placement of each parameter, in order. Sees the whole model, to find its layers and heads."""
+def checked_roles(roles: Mapping[str, str]) -> Roles:
+    """Shell patterns with the roles of the names that they fit; UsageError for a role that does not exist."""
+    allowed: dict[str, Role] = {role: role for role in get_args(Role)}
+    for pattern, role in roles.items():
+        if role not in allowed:
+            known = ", ".join(allowed)
+            raise UsageError(f"roles[{pattern!r}]: there is no role {role!r}. Name one of {known}.")
+    return tuple((pattern, allowed[role]) for pattern, role in roles.items())
+
+
+def place(facts: Sequence[ParameterFacts], roles: Roles = ()) -> list[Placement]:
+    """The placement of each parameter, in order. Sees the whole model, to find its layers and heads.
+
+    roles: what the user knows better; the first pattern that fits a name counts.
+    """
     names = [canonical_name(fact.name) for fact in facts]
     subjects = [_subject(name) for name in names]
     layers = _layers(names)
@@ -179,10 +204,12 @@ def place(facts: Sequence[ParameterFacts]) -> list[Placement]:
         _kind(name, subject, fact.module_type, fact.is_buffer)
         for name, subject, fact in zip(names, subjects, facts, strict=True)
     ]
+    said = [next((role for pattern, role in roles if fnmatchcase(name, pattern)), None) for name in names]
+    kinds = [_overruled(kind, role) for kind, role in zip(kinds, said, strict=True)]
     with_experts = {layer for (role, _), layer in zip(kinds, layers, strict=True) if role == "expert"}
     placements = []
-    for (role, block), layer, fact in zip(kinds, layers, facts, strict=True):
-        if role == "router" and layer not in with_experts:
+    for (role, block), by_user, layer, fact in zip(kinds, said, layers, facts, strict=True):
+        if role == "router" and layer not in with_experts and by_user is None:
             role = "mlp_gate"  # `mlp.gate` is a gated unit's weight where there are no experts to choose from
         transposed = fact.module_type == "Conv1D" and len(fact.shape) == 2
         placements.append(Placement(role, layer, block, transposed=transposed))
@@ -190,6 +217,11 @@ def place(facts: Sequence[ParameterFacts]) -> list[Placement]:
 
 
 # Roles -----------------------------------------------------------------------------------------------
+
+
+def _overruled(kind: tuple[Role, Block], said: Role | None) -> tuple[Role, Block]:
+    """What the user says of a parameter; its block follows, unless any block may have such a role."""
+    return kind if said is None else (said, _BLOCK_OF.get(said, kind[1]))
 
 
 def _subject(name: str) -> str:

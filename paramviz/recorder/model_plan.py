@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from paramviz.catalogue import ParameterFacts, Placement, canonical_name, place
+from paramviz.catalogue import ParameterFacts, Placement, Roles, canonical_name, checked_roles, place
 from paramviz.places import Places
+from paramviz.recorder.arguments import as_patterns
 from paramviz.recorder.embedding import plan_embedding
 from paramviz.recorder.parameters import Entry, dtype_name, heads_of, shape_of, storage_key, why_skipped
 from paramviz.sampling import SampleBudgets, SampleGrid, sample_grid
@@ -27,11 +28,24 @@ Positions = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which tensors are recorded, by shell patterns on their names, and with how many samples."""
+    """Which tensors are recorded, by shell patterns on their names, with how many samples, and as what."""
 
     budgets: SampleBudgets
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
+    roles: Roles = ()
+
+    @classmethod
+    def of(
+        cls,
+        budgets: SampleBudgets | None,
+        include: Sequence[str],
+        exclude: Sequence[str],
+        roles: Mapping[str, str] | None,
+    ) -> Selection:
+        """What a user asks for. UsageError for a role that does not exist."""
+        patterns = as_patterns(include), as_patterns(exclude)
+        return cls(budgets or SampleBudgets(), *patterns, checked_roles(roles or {}))
 
     def why_left_out(self, name: str) -> str | None:
         """The reason why no tensor of that name is recorded; None if it may be."""
@@ -167,7 +181,7 @@ def build_plan(
     UsageError if the budgets cannot be met.
     """
     names = names_of(entries)
-    placements = place(_facts(model, entries, names))
+    placements = place(_facts(model, entries, names), selection.roles)
     tensors = _catalogue(entries, names, placements, selection)
     budgets = _budgets(tensors, selection.budgets)
     tensors = [

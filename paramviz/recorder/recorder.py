@@ -17,7 +17,7 @@ from torch import nn
 
 from paramviz.errors import OutputError, UsageError
 from paramviz.quantities import DEFAULT, chosen
-from paramviz.recorder.arguments import as_list, as_patterns
+from paramviz.recorder.arguments import as_list
 from paramviz.recorder.assembly import Assembler
 from paramviz.recorder.description import describe_run
 from paramviz.recorder.earlier import earlier_run, last_step
@@ -70,7 +70,8 @@ class Recorder:
     goes back (to a checkpoint) is told by an event: up to the last snapshot the first
     recording stays, what follows is the new attempt's. durability: what a committed
     snapshot survives, a killed "process" or lost "power". include, exclude: shell
-    patterns on the names of parameters. vocabulary: the token strings, by token number.
+    patterns on the names of parameters. roles: by such patterns, what parameters are for
+    where their names and modules do not say so. vocabulary: the token strings, by token number.
     key_every: every so many snapshots one is of the key tier. quantities: what is recorded,
     out of `paramviz.QUANTITIES`; all but "singular_values" by default. probe: a fixed batch
     that runs through the model at key snapshots, see docs/PROBE.md: a tensor, a tuple or a
@@ -97,6 +98,7 @@ class Recorder:
         budgets: SampleBudgets | None = None,
         include: Sequence[str] = ("*",),
         exclude: Sequence[str] = (),
+        roles: Mapping[str, str] | None = None,
         key_every: int = 8,
         quantities: Iterable[str] = DEFAULT,
         probe: Batch | None = None,
@@ -107,7 +109,7 @@ class Recorder:
         self._singular = SingularValues()
         is_due = make_schedule(schedule)
         optimizers = as_list(optimizer)
-        selection = Selection(budgets or SampleBudgets(), as_patterns(include), as_patterns(exclude))
+        selection = Selection.of(budgets, include, exclude, roles)
         self._plans = PlanKeeper(model, selection)
         self._complaints = Complaints(os.fspath(path))
         self._prober = make_prober(model, probe, self._quantities, self._complaints)

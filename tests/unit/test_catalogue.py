@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from torch import nn
 
-from paramviz.catalogue import ParameterFacts, Placement, canonical_name, place
+from paramviz.catalogue import ParameterFacts, Placement, canonical_name, checked_roles, place
+from paramviz.errors import UsageError
 from paramviz.sampling import sample_grid
 
 
@@ -395,3 +396,31 @@ def test_a_bias_without_a_shape_is_placed_beside_its_weight():
     """A lazy module has none before its first input."""
     facts = [ParameterFacts("0.weight", (), "LazyLinear"), ParameterFacts("0.bias", (), "LazyLinear")]
     assert [placement.role for placement in place(facts)] == ["other", "bias"]
+
+
+def test_the_users_word_overrules_names_and_groups_follow():
+    facts = [
+        ParameterFacts("blocks.0.mixer.a.weight", (16, 16), "Linear", heads=4),
+        ParameterFacts("blocks.0.mixer.a.bias", (16,), "Linear", heads=4),
+        ParameterFacts("blocks.0.mixer.b.weight", (16, 16), "Linear", heads=4),
+        ParameterFacts("blocks.0.choose.weight", (4, 16), "Linear"),
+        ParameterFacts("blocks.0.norm.weight", (16,), "LayerNorm"),
+    ]
+    roles = {
+        "*.a.weight": "attention_query",
+        "*.mixer.*.weight": "attention_projection",
+        "*.choose.*": "router",
+    }
+    found = place(facts, checked_roles(roles))
+    assert found == [
+        Placement("attention_query", 0, "attention", row_groups=4),
+        Placement("bias", 0, "other", column_groups=4),
+        Placement("attention_projection", 0, "attention", column_groups=4),
+        Placement("router", 0, "mlp"),
+        Placement("norm", 0, "norm"),
+    ]
+
+
+def test_a_role_that_does_not_exist_is_refused():
+    with pytest.raises(UsageError, match="no role 'atention_query'"):
+        checked_roles({"*.q": "atention_query"})
