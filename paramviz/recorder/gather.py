@@ -67,6 +67,7 @@ def plain_gradient(gradient: torch.Tensor, scale: torch.Tensor | None) -> torch.
     gradient = gradient.detach()
     if gradient.layout != torch.strided:
         gradient = gradient.to_dense()
+    gradient = views.as_real(gradient)
     if scale is None:
         return gradient
     # In float32: what is tiny before the scale is taken out would be nothing in float16 after it.

@@ -76,5 +76,5 @@ def _named(state: Mapping[Any, Any], names: tuple[str, ...]) -> torch.Tensor | N
     for name in names:
         tensor = state.get(name)
         if isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided:
-            return tensor.detach()
+            return views.as_real(tensor.detach())
     return None

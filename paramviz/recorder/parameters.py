@@ -68,10 +68,13 @@ def signature(entries: Sequence[Entry]) -> Signature:
 
 
 def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
-    """The shape; () for what has none yet (lazy modules) or no regular one (nested tensors)."""
+    """The shape of what is recorded: of a complex tensor with a last axis of (real, imaginary).
+
+    () for what has none yet (lazy modules) or no regular one (nested tensors).
+    """
     if isinstance(tensor, _UNINITIALISED) or tensor.is_nested:
         return ()
-    return tuple(tensor.shape)
+    return (*tensor.shape, 2) if tensor.is_complex() else tuple(tensor.shape)
 
 
 def why_skipped(tensor: torch.Tensor) -> str | None:
@@ -80,17 +83,13 @@ def why_skipped(tensor: torch.Tensor) -> str | None:
         return "has no shape yet (a lazy module that saw no input)"
     if tensor.is_nested:
         return "is a nested tensor"
-    if tensor.is_quantized:
-        return f"is quantised ({dtype_name(tensor.dtype)})"
     if tensor.layout != torch.strided:
         return f"is sparse ({str(tensor.layout).removeprefix('torch.')})"
     if tensor.is_meta:
         return "has no data (meta device)"
     if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         return f"is a {type(tensor).__name__}, whose elements cannot be read in place"
-    if tensor.is_complex():
-        return f"is complex ({dtype_name(tensor.dtype)})"
-    if not _converts(tensor.dtype):
+    if not (tensor.is_complex() or tensor.is_quantized or _converts(tensor.dtype)):
         return f"has the dtype {dtype_name(tensor.dtype)}, which torch cannot convert to float32"
     return None
 

@@ -18,9 +18,17 @@ def is_on_host(tensor: torch.Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
+def as_real(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of real numbers: a complex one gets a last axis of (real, imaginary), in the same memory
+    unless it is a conjugate; a quantised one becomes the float32 that it stands for."""
+    if tensor.is_complex():
+        return torch.view_as_real(tensor.resolve_conj())
+    return tensor.dequantize() if tensor.is_quantized else tensor
+
+
 def host_view(tensor: torch.Tensor) -> npt.NDArray[Any]:
     """A tensor of the CPU as an array: its own memory, or float32 where numpy lacks the dtype."""
-    tensor = tensor.detach()
+    tensor = as_real(tensor.detach())
     if tensor.is_neg():
         tensor = tensor.resolve_neg()
     if tensor.is_floating_point() and tensor.dtype not in NUMPY_FLOATS:
@@ -30,6 +38,7 @@ def host_view(tensor: torch.Tensor) -> npt.NDArray[Any]:
 
 def wide_on_device(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of another device in a float dtype that all of torch's kernels take."""
+    tensor = as_real(tensor)
     if tensor.dtype in NUMPY_FLOATS:
         return tensor
     # Integers and bool too: torch lacks kernels for some of them on some devices.
