@@ -87,10 +87,16 @@ def _ritz(x_RC: torch.Tensor, start_CK: torch.Tensor, depth: int) -> tuple[torch
 
 
 def _apply(x_RC: torch.Tensor, v_CK: torch.Tensor) -> torch.Tensor:
-    """XᵀX v, in one reading of X."""
-    result = torch.zeros_like(v_CK)
+    """XᵀX v but for a factor, in one reading of X.
+
+    The factor is the largest of X v so far: squares of huge or tiny weights would leave float32.
+    """
+    result, largest = torch.zeros_like(v_CK), v_CK.new_zeros(())
     for x in _parts(x_RC, v_CK.dtype):
-        result += x.T @ (x @ v_CK)
+        u = x @ v_CK
+        before, largest = largest, torch.maximum(largest, u.abs().amax())
+        divisor = torch.where(largest == 0, 1, largest)
+        result = result * (before / divisor) + x.T @ (u / divisor)
     return result
 
 

@@ -316,6 +316,32 @@ def test_each_quantity_can_be_left_out_by_itself(tmp_path, left_out):
     assert not verify_run(tmp_path / "run").problems
 
 
+@pytest.mark.parametrize("alone", QUANTITIES)
+def test_each_quantity_can_be_recorded_by_itself(tmp_path, alone):
+    model = gpt(n_layer=1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    with paramviz.Recorder(tmp_path / "run", model, optimizer, key_every=1, quantities=alone) as recorder:
+        for iteration in range(2):
+            train_step(model, optimizer, iteration)
+            recorder.step(iteration, event="checkpoint")
+    assert recorder.report.snapshots == 2
+    run = paramviz.open_run(tmp_path / "run")
+    assert not verify_run(tmp_path / "run").problems
+    others = {
+        "values",
+        "vectors",
+        "statistics",
+        "histograms",
+        "gradient_statistics",
+        "cells_rms",
+        "row_norms",
+    }
+    own = {"values": {"values", "vectors"}, "cells": {"cells_rms"}, "norms": {"row_norms"}}.get(
+        alone, {alone}
+    )
+    assert not set(run[1].record.arrays) & (others - own)
+
+
 def test_a_quantity_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(UsageError, match="there is no 'cels'"):
         paramviz.Recorder(tmp_path / "run", nn.Linear(2, 2), quantities=["cels"])
