@@ -29,6 +29,7 @@ from paramviz.recorder.gradients import GradientReader
 from paramviz.recorder.model_plan import Selection
 from paramviz.recorder.plan_keeper import PlanKeeper
 from paramviz.recorder.probe import Batch, make_prober
+from paramviz.recorder.probe_isolation import unwrapped
 from paramviz.recorder.report import RecordingReport
 from paramviz.recorder.scalars import Scalar, take_scalars
 from paramviz.recorder.singular import SingularValues
@@ -76,12 +77,18 @@ class Recorder:
     out of `paramviz.QUANTITIES`; all but "singular_values" by default. probe: a fixed batch
     that runs through the model at key snapshots, see docs/PROBE.md: a tensor, a tuple or a
     mapping of what the model's forward takes, or a function that is called with the model.
+    Of several processes that train together, each makes one; the first records, see docs/DISTRIBUTED.md.
 
     Raises RunExistsError if a run is at `path` and `resume` is false, OutputError if
     it cannot be written, RunLockedError if it is being recorded, FormatVersionError
     and DamagedRunError if it cannot be resumed, UsageError for arguments out of their
     range.
     """
+
+    def __new__(cls, *given: object, **settings: object) -> Recorder:
+        from paramviz.recorder.distributed import SilentRecorder, rank
+
+        return super().__new__(SilentRecorder if rank() else cls)
 
     def __init__(
         self,
@@ -122,7 +129,9 @@ class Recorder:
             writer = RunWriter.create(
                 path,
                 name=name,
-                description=describe_run(model, self._plans.plan.tensors, optimizers, config, schedule),
+                description=describe_run(
+                    unwrapped(model), self._plans.plan.tensors, optimizers, config, schedule
+                ),
                 vocabulary=vocabulary,
                 durability=durability,
             )

@@ -35,7 +35,7 @@ def _take(value: object) -> Scalar:
     if isinstance(value, torch.Tensor):
         if value.numel() != 1:
             raise ValueError(f"a tensor of shape {tuple(value.shape)} is not one number")
-        detached = value.detach()
+        detached = _local(value.detach())
         return float(detached) if detached.device.type == "cpu" else detached.clone()
     if isinstance(value, np.generic | np.ndarray):
         if value.size != 1:
@@ -44,6 +44,20 @@ def _take(value: object) -> Scalar:
     if hasattr(value, "__float__"):
         return float(value)
     raise TypeError(f"a {type(value).__name__} is no number")
+
+
+def _local(value: torch.Tensor) -> torch.Tensor:
+    """The tensor itself; of a DTensor the part here, if it is the whole.
+
+    Summing up the others' parts takes all processes, and only one of them records.
+    """
+    placements = getattr(value, "placements", None)
+    if placements is None:
+        return value
+    if not all(placement.is_replicate() for placement in placements):
+        raise ValueError(f"a DTensor that is {placements} is not one number here; full_tensor() of it is")
+    local: torch.Tensor = value.to_local()  # type: ignore[attr-defined]
+    return local
 
 
 def read_scalars(scalars: Mapping[str, Scalar]) -> dict[str, float]:
