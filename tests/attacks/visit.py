@@ -114,6 +114,8 @@ def questions(run: Run) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "steps", lambda: run.steps_since(0)
     for number in range(min(run.n_bases, 10)):
         yield f"basis {number}", lambda number=number: run.basis(number)
+    for number in range(min(run.n_probes, 10)):
+        yield f"probe {number}", lambda number=number: run.probe(number)
     tensors = []
     try:
         tensors = [t.name for t in run.tensors]
