@@ -112,10 +112,18 @@ class GradientReader:
             capture.because(_UNREAD)
         return capture.finish(sum(watch.seconds for watch in self._watches))
 
-    def found_inf(self) -> list[torch.Tensor]:
-        """A flag of each optimizer that unscales inside its step: not zero if the newest one was skipped."""
+    def found_inf(self) -> list[Scalar]:
+        """Numbers of which one is not 0 if the newest step was skipped since gradients were not finite.
+
+        Optimizers that unscale inside their steps are told so. Of the others none made a step, and the
+        norm before clipping, where there was one, says why.
+        """
         notes = (watch.note for watch in self._watches if watch.stepped)
-        return [note.found_inf for note in notes if note is not None and note.found_inf is not None]
+        flags: list[Scalar] = [n.found_inf for n in notes if n is not None and n.found_inf is not None]
+        norm = self._clips.norm
+        is_skipped = self._watches and not self._unhooked and not any(w.stepped for w in self._watches)
+        # NaN if the norm is not finite.
+        return [*flags, norm * 0] if norm is not None and is_skipped else flags
 
     def read_moments(self, out: npt.NDArray[np.float64], transfers: Transfers) -> None:
         """What the optimizers remember of the gradients of each parameter, into (tensors, 3)."""

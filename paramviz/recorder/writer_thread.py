@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Literal
 
-import torch
-
 from paramviz.recorder.assembly import SKIPPED, Assembler
 from paramviz.recorder.failsafe import Complaints, describe
 from paramviz.recorder.frames import Frame, FramePool
@@ -34,7 +32,7 @@ class _Step:
     iteration: int
     scalars: dict[str, Scalar]
     time_unix_s: float
-    found_inf: Sequence[torch.Tensor]
+    found_inf: Sequence[Scalar]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +100,9 @@ class WriterThread:
         iteration: int,
         scalars: dict[str, Scalar],
         time_unix_s: float,
-        found_inf: Sequence[torch.Tensor] = (),
+        found_inf: Sequence[Scalar] = (),
     ) -> None:
-        """found_inf: 0-d flags, read when their devices are so far; the step was skipped if one is not 0."""
+        """found_inf: read when their devices are so far; the step was skipped if one of them is not 0."""
         self._put(_Step(iteration, scalars, time_unix_s, found_inf))
 
     def event(self, event: Event) -> None:

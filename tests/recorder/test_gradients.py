@@ -237,6 +237,26 @@ def test_a_step_that_a_fused_optimizer_skipped_is_an_event_without_a_snapshot_to
     assert [event.iteration for event in run.events if event.kind == "skipped_step"] == [2, 3, 5]
 
 
+def test_a_skipped_step_whose_gradients_were_clipped_is_an_event_without_a_snapshot_too(tmp_path):
+    """An optimizer that does not unscale by itself is never told; the norm before clipping tells."""
+    model = nn.Linear(6, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    with paramviz.Recorder(tmp_path / "run", model, optimizer, schedule=3) as recorder:
+        for iteration in range(7):
+            optimizer.zero_grad()
+            loss = model(torch.randn(9, 6)).square().mean()
+            scaler.scale(loss * (torch.inf if iteration in (2, 3, 5) else 1.0)).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+            recorder.step(iteration)
+    run = paramviz.open_run(tmp_path / "run")
+    assert [event.iteration for event in run.events if event.kind == "skipped_step"] == [2, 3, 5]
+    assert not torch.tensor(run.scalar_series("gradient_norm_before_clipping")[1][[2, 3, 5]]).isfinite().any()
+
+
 def test_muon_and_the_adam_beside_it_are_read_as_they_used_their_gradients(tmp_path):
     model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4))
     optimizers = [
