@@ -32,6 +32,7 @@ _COMPILED = "the optimizer's step is compiled, and no hook sees into it: gradien
 _UNREAD = "reading them failed; the log says how"
 _NO_STEP = "the optimizer made no step since the step() before"
 _UNHOOKED = "no optimizer with step hooks was given: gradients as they stood at step()"
+_ABSENT = "no optimizer was given, and no gradients stood when step() was called"
 _NOTHING = "no gradients stood when step() was called, and the snapshot was not foreseen"
 
 
@@ -159,6 +160,8 @@ class GradientReader:
             if id(source.tensor) not in watched and source.tensor.grad is not None:
                 capture.take((source.index, source.tensor), "scaled-unknown")
                 capture.because(_UNHOOKED)
+        if not self._watches and not capture.states:
+            capture.because(_ABSENT)
 
 
 def _hooked(optimizer: object) -> Optimizer | None:
