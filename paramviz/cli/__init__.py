@@ -1,4 +1,4 @@
-"""The command line: `paramviz view`, `info`, `verify`, `pack`, `unpack`, `export`, `import` (docs/CLI.md).
+"""The command line (docs/CLI.md): `view`, `record`, `info`, `verify`, `pack`, `unpack`, `export`, `import`.
 
 Exit status: 0 good, 1 damaged or no run, 2 wrong usage, 3 the environment.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import click
 
 from paramviz import __version__
-from paramviz.cli.export import export, import_
+from paramviz.cli.export import export
 from paramviz.cli.failures import FailureReportingGroup
+from paramviz.cli.import_run import import_
 from paramviz.cli.info import info
 from paramviz.cli.pack import pack, unpack
+from paramviz.cli.record import record
 from paramviz.cli.verify import verify
 from paramviz.cli.view import view
 
@@ -23,6 +25,7 @@ def main() -> None:
 
 
 main.add_command(view)
+main.add_command(record)
 main.add_command(info)
 main.add_command(verify)
 main.add_command(pack)

@@ -1,4 +1,4 @@
-"""`paramviz export` and `import`: a run as an HDF5 file, and as a directory again."""
+"""`paramviz export`: a run as an HDF5 file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from paramviz.cli.progress import progress_bar
 from paramviz.cli.wording import bytes_text
 from paramviz.errors import UsageError
 
-_HDF5_SUFFIXES = (".h5", ".hdf5")
+HDF5_SUFFIXES = (".h5", ".hdf5")
 
 
 @click.command(short_help="Write a run in another format.")
@@ -26,18 +26,6 @@ def export(run: str, out: Path) -> None:
     click.echo(f"{written}: {bytes_text(written.stat().st_size)}")
 
 
-@click.command("import", short_help="Make a run of a file in another format.")
-@click.argument("source", metavar="SOURCE.h5", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-def import_(source: Path, out: Path) -> None:
-    """Write the run in SOURCE, an HDF5 file that `export` made, as a directory."""
-    _want_hdf5(source)
-    from paramviz.store import unpack_run
-
-    with progress_bar("importing") as progress:
-        click.echo(f"{unpack_run(source, out, progress=progress)}: imported")
-
-
 def _want_hdf5(path: Path) -> None:
-    if path.suffix.lower() not in _HDF5_SUFFIXES:
+    if path.suffix.lower() not in HDF5_SUFFIXES:
         raise UsageError(f"{path}: the format is told by the name, and only .h5 (or .hdf5) is known.")
