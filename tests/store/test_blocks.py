@@ -61,11 +61,12 @@ def test_the_tail_that_no_block_holds_yet_is_read_from_the_groups(tmp_path):
 @given(data=st.data())
 def test_a_damaged_block_is_passed_over_and_named_by_verify(pristine, tmp_path, data):
     path = tmp_path / "run"
-    shutil.rmtree(path, ignore_errors=True)
-    shutil.copytree(pristine, path)
+    if not path.exists():
+        shutil.copytree(pristine, path)
     files = sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file())
     file = data.draw(st.sampled_from([f for f in files if f.parts[0] in ("timeline", "scalars")]))
-    content = bytearray((path / file).read_bytes())
+    good = (path / file).read_bytes()
+    content = bytearray(good)
     at = data.draw(st.integers(0, len(content) * 8 - 1))
     content[at // 8] ^= 1 << at % 8
     (path / file).write_bytes(content)
@@ -73,9 +74,11 @@ def test_a_damaged_block_is_passed_over_and_named_by_verify(pristine, tmp_path, 
     assert run.timeline(TENSOR, KEY).tolist() == expected(range(5))
     assert run.scalar_series("loss")[1].tolist() == [4.0 / (i + 1) for i in range(5)]
     assert [problem.key for problem in verify_run(path).problems] == [file.as_posix()]
-    healed = unpack_run(path, tmp_path / "healed")
-    assert verify_run(healed).problems == (), "a copy has its blocks made anew"
-    shutil.rmtree(healed)
+    if data.draw(st.sampled_from(range(8))) == 0:
+        healed = unpack_run(path, tmp_path / "healed")
+        assert verify_run(healed).problems == (), "a copy has its blocks made anew"
+        shutil.rmtree(healed)
+    (path / file).write_bytes(good)
 
 
 @pytest.fixture(scope="module")
