@@ -1,7 +1,9 @@
 """Cells, rows and columns of a matrix as compiled loops. Importing this module needs numba.
 
-One read of the matrix: each row is cut at the column edges, and the short loops over a cut
-stay in the first-level cache. The numpy twin is `numpy_grid`.
+The matrix is read once, in patches of up to 64 rows of one row of cells and 1,024 columns.
+Four rows of a patch at a time stay in the first-level cache while small loops, each
+of which the compiler vectorises, add them to sums along the columns; what these add
+up to over the cells is found once for each patch. The numpy twin is `numpy_grid`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ _Floats = npt.NDArray[np.floating[Any]]
 _Sums = npt.NDArray[np.float64]
 _Edges = npt.NDArray[np.int64]
 
+_ROWS, _COLUMNS = 64, 1024
+"""Of a patch: its sums along columns take 20 KiB, and what is not finite costs only its patch."""
+
 
 @compiled
 def sum_up(
@@ -33,67 +38,158 @@ def sum_up(
 ) -> None:
     """Adds the finite elements of a matrix to the sums of its cells, rows and columns.
 
-    x: (rows, columns) C-contiguous. row_cell: (rows,) the row of cells that a row is in.
-    n, total, squares, absmax: (R, C) float64; row_squares: (rows,); column_squares: (columns,).
+    x: (rows, columns) C-contiguous. row_cell: (rows,) the row of cells that a row is in,
+    ascending. n, total, squares, absmax: (R, C) float64; row_squares: (rows,);
+    column_squares: (columns,).
     """
-    for row in range(x.shape[0]):
-        line = x[row]
-        k = row_cell[row]
-        in_row = 0.0
-        for c in range(column_edges.size - 1):
-            begin, end = column_edges[c], column_edges[c + 1]
-            part = line[begin:end]
-            columns = column_squares[begin:end]
-            sum1, sum2, most = _plain(part)
-            count = part.size
-            if math.isfinite(sum2):
-                _add_squares(part, columns)
+    # A row that is sliced off first is known to be contiguous; of a slice of several rows none is.
+    count_of, sum_of, square_of = np.empty(_COLUMNS), np.empty(_COLUMNS), np.empty(_COLUMNS)
+    peak_of = np.empty(_COLUMNS, x.dtype)
+    of_rows = np.empty(_ROWS)
+    top = 0
+    while top < x.shape[0]:
+        k = row_cell[top]
+        bottom = top + 1
+        while bottom < min(top + _ROWS, x.shape[0]) and row_cell[bottom] == k:
+            bottom += 1
+        first = 0
+        for left in range(0, x.shape[1], _COLUMNS):
+            right = min(left + _COLUMNS, x.shape[1])
+            width = right - left
+            counts, sums, squared, peaks = (
+                count_of[:width],
+                sum_of[:width],
+                square_of[:width],
+                peak_of[:width],
+            )
+            if _sum_patch(x, top, bottom, left, right, sums, squared, peaks, of_rows):
+                counts[:] = bottom - top
             else:
-                count, sum1, sum2, most = _careful(part, columns)
-            n[k, c] += count
-            total[k, c] += sum1
-            squares[k, c] += sum2
-            absmax[k, c] = max(absmax[k, c], most)
-            in_row += sum2
-        row_squares[row] = in_row
+                _sum_finite(x[top:bottom, left:right], counts, sums, squared, peaks, of_rows)
+            for row in range(bottom - top):
+                row_squares[top + row] += of_rows[row]
+            _add(squared, column_squares[left:right])
+            first = _fold(
+                column_edges, first, left, counts, sums, squared, peaks,
+                n[k], total[k], squares[k], absmax[k],
+            )  # fmt: skip
+        top = bottom
 
 
 @compiled
-def _plain(part: _Floats) -> tuple[float, float, float]:
-    """(sum, sum of squares, largest magnitude); the second is not finite if an element is not."""
-    sum1 = sum2 = 0.0
-    low = high = part.dtype.type(0)
-    for i in range(part.size):
-        v = part[i]
-        low = min(low, v)
-        high = max(high, v)
-        wide = np.float64(v)
-        sum1 += wide
-        sum2 += wide * wide
-    return sum1, sum2, max(-np.float64(low), np.float64(high))
+def _sum_patch(
+    x: _Floats, top: int, bottom: int, left: int, right: int,
+    sums: _Sums, squared: _Sums, peaks: _Floats, of_rows: _Sums,
+) -> bool:  # fmt: skip
+    """Sums, squares and largest magnitudes along columns, squares along rows; false if not all is finite."""
+    sums[:] = 0.0
+    squared[:] = 0.0
+    peaks[:] = 0.0
+    everything = 0.0
+    fours = bottom - (bottom - top) % 4
+    for row in range(top, fours, 4):
+        a, b, c, d = (
+            x[row][left:right],
+            x[row + 1][left:right],
+            x[row + 2][left:right],
+            x[row + 3][left:right],
+        )
+        _add_four(a, b, c, d, sums, squared)
+        _peaks_of_four(a, b, c, d, peaks)
+        for i, line in enumerate((a, b, c, d)):
+            of_rows[row - top + i] = _squares(line)
+    for row in range(fours, bottom):
+        line = x[row][left:right]
+        _add_one(line, sums, squared)
+        _peaks_of_one(line, peaks)
+        of_rows[row - top] = _squares(line)
+    for row in range(bottom - top):
+        everything += of_rows[row]
+    return math.isfinite(everything)
 
 
 @compiled
-def _add_squares(part: _Floats, columns: _Sums) -> None:
-    for i in range(part.size):
-        wide = np.float64(part[i])
-        columns[i] += wide * wide
+def _add_four(a: _Floats, b: _Floats, c: _Floats, d: _Floats, sums: _Sums, squared: _Sums) -> None:
+    for i in range(sums.size):
+        s, t, u, v = np.float64(a[i]), np.float64(b[i]), np.float64(c[i]), np.float64(d[i])
+        sums[i] += (s + t) + (u + v)
+        squared[i] += (s * s + t * t) + (u * u + v * v)
 
 
 @compiled
-def _careful(part: _Floats, columns: _Sums) -> tuple[int, float, float, float]:
-    """As `_plain` and `_add_squares` of the finite elements only, and how many these are."""
-    n = 0
-    sum1 = sum2 = most = 0.0
-    for i in range(part.size):
-        wide = np.float64(part[i])
-        if math.isfinite(wide):
-            n += 1
-            sum1 += wide
-            sum2 += wide * wide
-            most = max(most, abs(wide))
-            columns[i] += wide * wide
-    return n, sum1, sum2, most
+def _add_one(line: _Floats, sums: _Sums, squared: _Sums) -> None:
+    for i in range(sums.size):
+        wide = np.float64(line[i])
+        sums[i] += wide
+        squared[i] += wide * wide
+
+
+@compiled
+def _peaks_of_four(a: _Floats, b: _Floats, c: _Floats, d: _Floats, peaks: _Floats) -> None:
+    for i in range(peaks.size):
+        most = max(max(abs(a[i]), abs(b[i])), max(abs(c[i]), abs(d[i])))
+        peaks[i] = max(peaks[i], most)
+
+
+@compiled
+def _peaks_of_one(line: _Floats, peaks: _Floats) -> None:
+    for i in range(peaks.size):
+        peaks[i] = max(peaks[i], abs(line[i]))
+
+
+@compiled
+def _sum_finite(
+    patch: _Floats, counts: _Sums, sums: _Sums, squared: _Sums, peaks: _Floats, of_rows: _Sums
+) -> None:
+    """As `_sum_patch` of the finite elements only, and how many these are along columns."""
+    counts[:] = 0.0
+    sums[:] = 0.0
+    squared[:] = 0.0
+    peaks[:] = 0.0
+    for row in range(patch.shape[0]):
+        in_row = 0.0
+        for i in range(sums.size):
+            wide = np.float64(patch[row, i])
+            if math.isfinite(wide):
+                counts[i] += 1.0
+                sums[i] += wide
+                squared[i] += wide * wide
+                in_row += wide * wide
+                peaks[i] = max(peaks[i], abs(patch[row, i]))
+        of_rows[row] = in_row
+
+
+@compiled
+def _add(more: _Sums, to: _Sums) -> None:
+    for i in range(to.size):
+        to[i] += more[i]
+
+
+@compiled
+def _fold(
+    edges: _Edges, first: int, left: int, counts: _Sums, sums: _Sums, squared: _Sums, peaks: _Floats,
+    n: _Sums, total: _Sums, squares: _Sums, absmax: _Sums,
+) -> int:  # fmt: skip
+    """Adds sums along the columns from `left` to those of their cells, of which `first` is the first one.
+
+    Returns the cell that the next column is in.
+    """
+    right = left + sums.size
+    cell = first
+    while cell < n.size and edges[cell] < right:
+        begin, end = max(edges[cell], left) - left, min(edges[cell + 1], right) - left
+        count = sum1 = sum2 = most = 0.0
+        for i in range(begin, end):
+            count += counts[i]
+            sum1 += sums[i]
+            sum2 += squared[i]
+            most = max(most, np.float64(peaks[i]))
+        n[cell] += count
+        total[cell] += sum1
+        squares[cell] += sum2
+        absmax[cell] = max(absmax[cell], most)
+        cell += 1
+    return cell - 1 if cell and edges[cell] > right else cell
 
 
 @compiled
