@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from paramviz.schema import EmbeddingPlan, TensorInfo
@@ -73,20 +74,45 @@ class Planned(Protocol):
 
 
 class Places:
-    """The packings of one plan."""
+    """The packings of one plan, each made when it is first asked for: a reader needs few of them."""
 
     def __init__(self, plan: Planned) -> None:
-        recorded = [tensor for tensor in plan.tensors if tensor.samples > 0]
-        embedding = plan.embedding
-        self.cells = Packing((t.index, t.grid) for t in recorded if has_cells(t))
-        self.edges = Packing((t.index, (sum(t.grid) + 2,)) for t in recorded if has_cells(t))
-        self.rows = Packing((t.index, (n_row_norms(t, embedding),)) for t in recorded if has_norms(t))
-        self.columns = Packing((t.index, (n_column_norms(t),)) for t in recorded if has_norms(t))
-        self.long = Packing((t.index, (1,)) for t in recorded if is_long(t))
-        self.heads = Packing((t.index, heads_shape(t)) for t in recorded if heads_shape(t))
-        moving = (t for array in ("values", "vectors") for t in recorded if t.array == array)
-        self.moving = Packing((t.index, t.grid) for t in moving if t.offset < plan.moving(t.array))
-        self.spectra = Packing((t.index, (min(t.matrix_shape),)) for t in recorded if has_norms(t))
+        self._plan = plan
+        self._recorded = [tensor for tensor in plan.tensors if tensor.samples > 0]
+
+    @cached_property
+    def cells(self) -> Packing:
+        return Packing((t.index, t.grid) for t in self._recorded if has_cells(t))
+
+    @cached_property
+    def edges(self) -> Packing:
+        return Packing((t.index, (sum(t.grid) + 2,)) for t in self._recorded if has_cells(t))
+
+    @cached_property
+    def rows(self) -> Packing:
+        embedding = self._plan.embedding
+        return Packing((t.index, (n_row_norms(t, embedding),)) for t in self._recorded if has_norms(t))
+
+    @cached_property
+    def columns(self) -> Packing:
+        return Packing((t.index, (n_column_norms(t),)) for t in self._recorded if has_norms(t))
+
+    @cached_property
+    def long(self) -> Packing:
+        return Packing((t.index, (1,)) for t in self._recorded if is_long(t))
+
+    @cached_property
+    def heads(self) -> Packing:
+        return Packing((t.index, shape) for t in self._recorded if (shape := heads_shape(t)))
+
+    @cached_property
+    def moving(self) -> Packing:
+        arrays = (t for array in ("values", "vectors") for t in self._recorded if t.array == array)
+        return Packing((t.index, t.grid) for t in arrays if t.offset < self._plan.moving(t.array))
+
+    @cached_property
+    def spectra(self) -> Packing:
+        return Packing((t.index, (min(t.matrix_shape),)) for t in self._recorded if has_norms(t))
 
 
 def has_cells(tensor: TensorInfo) -> bool:

@@ -71,7 +71,7 @@ def read_plan(source: Source, number: int, damaged: Damaged) -> StoredPlan:
             sketch_basis=array("sketch_basis", sketch_shape, "<f4") if sketch else None,
             neighbour_tokens=array("neighbour_tokens", (neighbours,), "<i4"),
         )
-        if n_edges not in (0, Places(plan).edges.length):
+        if n_edges and n_edges != Places(plan).edges.length:
             raise CorruptBytesError(f"holds {n_edges} edges of cells, which its catalogue does not have")
         return StoredPlan(plan, read_files(record))
     except (CorruptBytesError, OSError, KeyError, TypeError, ValueError) as error:

@@ -122,12 +122,18 @@ def load_json(data: bytes) -> Any:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise CorruptBytesError("holds no record of paramviz") from error
-    level = [document] if isinstance(document, dict | list) else []
+    level = [document]
     for _ in range(limits.RECORD_DEPTH):
-        if not level:
+        # What JSON gives is of these very types, which is quicker to ask than isinstance.
+        inner: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                inner += item.values()
+            elif type(item) is list:
+                inner += item
+        if not inner:
             return document
-        items = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
-        level = [item for item in items if isinstance(item, dict | list)]
+        level = inner
     raise CorruptBytesError(f"is nested more than {limits.RECORD_DEPTH} deep")
 
 
@@ -245,7 +251,7 @@ def _read_tensor(index: int, t: Record, lengths: Mapping[str, int], moving: Mapp
         column_groups=column_groups,
         transposed=flag(t.get("transposed", False), "transposed"),
     )
-    whole(tensor.size, f"the size of {shown(name)}")
+    whole(tensor.size, "the size of a tensor")
     if tensor.array not in lengths:
         raise CorruptBytesError(
             f"puts {shown(name)} into {shown(tensor.array)}, which is no array of samples"
