@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,7 @@ class Gradients:
     statistics: npt.NDArray[np.float64] | None
     is_measured: bool
     samples: npt.NDArray[np.float32] | None
-    grids: dict[int, GridSums]
+    grids: Mapping[int, GridSums]
     states: dict[int, GradientState]
     reasons: list[str]
     found_inf: list[tuple[torch.Tensor, tuple[int, ...]]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from paramviz.places import HEAD_ROLES, Packing, Places, is_long, n_column_norms
+from paramviz.places import Packing, Places, is_long, n_column_norms
 from paramviz.quantities import Quantities
 from paramviz.recorder import embedding_view
 from paramviz.recorder.embedding import Rows
@@ -97,11 +97,6 @@ def embedding(plan: EmbeddingPlan, rows_KW: Rows, wanted: Quantities) -> Arrays:
         found = embedding_view.nearest(rows_KW, plan.tokens, queries, NEIGHBOURS)
         arrays["embedding_neighbours"], arrays["embedding_distances"] = found
     return arrays
-
-
-def has_heads(plan: ModelPlan, tensor: TensorInfo) -> bool:
-    """Whether a tensor's heads have norms."""
-    return tensor.role in HEAD_ROLES and tensor.index in plan.places.heads.places
 
 
 def _norms(

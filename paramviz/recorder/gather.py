@@ -10,8 +10,8 @@ from paramviz.quantities import Quantities
 from paramviz.recorder import views
 from paramviz.recorder.device_statistics import histogram_on_device, measure_on_device
 from paramviz.recorder.frames import Frame
-from paramviz.recorder.further import has_heads
 from paramviz.recorder.grids import Grids
+from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.model_plan import Indices, ModelPlan, Source
 from paramviz.recorder.singular import SingularValues
 from paramviz.recorder.transfers import Transfers
@@ -24,23 +24,17 @@ COPIED_BYTES = 128 << 20
 def gather(frame: Frame, quantities: Quantities, singular: SingularValues) -> None:
     """Fill a frame from the tensors of its plan. Nothing waits for a device."""
     plan, transfers = frame.plan, frame.transfers
-    is_key = frame.tier == "key"
     frame.grids = Grids()
     with torch.no_grad():
-        for source in plan.sources:
-            if "statistics" in quantities or "histograms" in quantities:
-                _take_statistics(frame, source)
-            _take_samples(source, frame.samples[source.begin : source.end], transfers)
-            tensor = plan.tensors[source.index]
-            if "head_norms" in quantities and has_heads(plan, tensor):
-                frame.grids.take_heads(plan, source, transfers)
-            wants_grid = ("cells" in quantities and source.edges is not None) or (
-                "norms" in quantities and source.index in plan.places.rows.places
-            )
-            if is_key and wants_grid:
-                frame.grids.take(source, transfers)
-            if is_key and "sigma_max" in quantities and source.index in plan.places.spectra.places:
-                _take_sigma(frame, tensor.name, source, singular)
+        addresses = addresses_of((source.tensor for source in plan.sources), plan.batch.sizes.tolist())
+        _gather_plain(frame, quantities, addresses)
+        for i in np.flatnonzero(addresses == 0):
+            _gather_one(frame, quantities, plan.sources[i])
+        if "head_norms" in quantities:
+            for index in plan.places.heads.places:
+                frame.grids.take_heads(plan, plan.source_of[index], transfers)
+        if frame.tier == "key" and "sigma_max" in quantities:
+            singular.measure(plan, frame.sigma_max, transfers)
         if "singular_values" in quantities and frame.keeps_rows:
             _copy_matrices(frame)
         table = plan.embedding_tensor
@@ -103,6 +97,28 @@ def sample_tensor(
     transfers.add(flat.to(torch.float32), out)
 
 
+def _gather_plain(frame: Frame, quantities: Quantities, addresses: npt.NDArray[np.int64]) -> None:
+    """The tensors that have an address, in a few calls however many they are."""
+    batch, which = frame.plan.batch, np.flatnonzero(addresses)
+    if "statistics" in quantities or "histograms" in quantities:
+        histograms = frame.histograms if "histograms" in quantities else None
+        batch.measure(which, addresses[which], frame.statistics, histograms)
+    batch.take(which, addresses[which], frame.samples)
+    if frame.tier == "key":
+        summed = np.flatnonzero((addresses != 0) & batch.summed(quantities))
+        if len(summed):
+            frame.grids.plain = batch.sums(summed, addresses[summed], with_cells="cells" in quantities)
+
+
+def _gather_one(frame: Frame, quantities: Quantities, source: Source) -> None:
+    if "statistics" in quantities or "histograms" in quantities:
+        _take_statistics(frame, source)
+    _take_samples(source, frame.samples[source.begin : source.end], frame.transfers)
+    batch = frame.plan.batch
+    if frame.tier == "key" and batch.summed(quantities)[batch.place_of[source.index]]:
+        frame.grids.take(source, frame.transfers)
+
+
 def _take_samples(source: Source, out: npt.NDArray[np.float32], transfers: Transfers) -> None:
     sample_tensor(source.tensor, source.positions, out, transfers)
 
@@ -115,14 +131,6 @@ def _take_statistics(frame: Frame, source: Source) -> None:
         tensor = views.wide_on_device(source.tensor.detach())
         frame.transfers.add(measure_on_device(tensor), statistics)
         frame.transfers.add(histogram_on_device(tensor), histogram)
-
-
-def _take_sigma(frame: Frame, name: str, source: Source, singular: SingularValues) -> None:
-    sigma, out = singular.largest(name, source.tensor), frame.sigma_max[source.index : source.index + 1]
-    if views.is_on_host(sigma):
-        out[0] = float(sigma)
-    else:
-        frame.transfers.add(sigma, out)
 
 
 def _copy_matrices(frame: Frame) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,11 +14,13 @@ from paramviz.quantities import Quantities
 from paramviz.recorder.frames import Gradients
 from paramviz.recorder.gather import measure_gradient, plain_gradient, sample_tensor
 from paramviz.recorder.grids import sum_matrix
+from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.transfers import Transfers
 from paramviz.schema import GRADIENT_KEYS, GradientState
 from paramviz.statistics import GridSums
 
+Indices = npt.NDArray[np.int64]
 Member = tuple[int, torch.Tensor]
 """A row of the tables and the parameter that it is of."""
 
@@ -34,6 +38,7 @@ class Capture:
     statistics: npt.NDArray[np.float64]
     samples: npt.NDArray[np.float32] | None
     grids: dict[int, GridSums] = field(default_factory=dict)
+    plain_grids: list[Mapping[int, GridSums]] = field(default_factory=list)
     transfers: Transfers = field(default_factory=Transfers)
     states: dict[int, GradientState] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
@@ -58,6 +63,41 @@ class Capture:
             self._forget(index)
             raise
         self.states[index] = state
+
+    def take_all(
+        self, members: Sequence[Member], state: GradientState, scale: torch.Tensor | None = None
+    ) -> None:
+        """Measure the gradients of many parameters: those that lie here as plain float32 in a few calls."""
+        batch = self.plan.batch
+        # Unknown there: names that share the storage of one whose budget is 0.
+        places = [batch.place_of.get(row, -1) for row, _ in members]
+        if scale is None:
+            gradients = (parameter.grad for _, parameter in members)
+            addresses = addresses_of(gradients, batch.sizes_at(places))
+        else:
+            addresses = np.zeros(len(members), np.int64)
+        for i in np.flatnonzero(addresses == 0).tolist():
+            self.take(members[i], state, scale)
+        plain = np.flatnonzero(addresses)
+        which, addresses = np.array(places, np.int64)[plain], addresses[plain]
+        rows = batch.rows[which].tolist()
+        try:
+            self._measure_plain(which, addresses)
+        except Exception:
+            for row in rows:
+                self._forget(row)
+            raise
+        self.states.update(dict.fromkeys(rows, state))
+
+    def _measure_plain(self, which: Indices, addresses: Indices) -> None:
+        batch = self.plan.batch
+        if "gradient_statistics" in self.quantities:
+            batch.measure(which, addresses, self.statistics, None)
+        if self.samples is not None:
+            batch.take(which, addresses, self.samples)
+        if self.is_key and "norms" in self.quantities:
+            summed = batch.has_norms[which]
+            self.plain_grids.append(batch.sums(which[summed], addresses[summed], with_cells=False))
 
     def _measure(self, index: int, gradient: torch.Tensor) -> None:
         if "gradient_statistics" in self.quantities:
@@ -89,7 +129,7 @@ class Capture:
             statistics=self.statistics if self.states else None,
             is_measured="gradient_statistics" in self.quantities,
             samples=self.samples if self.states else None,
-            grids=self.grids,
+            grids=ChainMap(self.grids, *self.plain_grids),  # type: ignore[arg-type]  # nothing is written to it
             states=self.states,
             reasons=self.reasons,
             found_inf=self.found_inf,

@@ -6,6 +6,8 @@ thread's. On another device the sums are made there and come over with the sampl
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,12 +28,18 @@ Floats = npt.NDArray[np.float64]
 class Grids:
     """Sums of one snapshot's tensors by their row: grids of whole tensors, squares of heads (R, C)."""
 
-    tensors: dict[int, GridSums] = field(default_factory=dict)
+    plain: Mapping[int, GridSums] = field(default_factory=dict)
+    others: dict[int, GridSums] = field(default_factory=dict)
     heads: dict[int, Floats] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> Mapping[int, GridSums]:
+        """Of all tensors: those that were summed up in one call, and the others."""
+        return ChainMap(self.others, self.plain)  # type: ignore[arg-type]  # nothing is written to it
 
     def take(self, source: Source, transfers: Transfers) -> None:
         """Sum up a tensor; of what lies elsewhere the sums are there when `transfers` is finished."""
-        self.tensors[source.index] = sum_matrix(source.tensor, source.edges, transfers)
+        self.others[source.index] = sum_matrix(source.tensor, source.edges, transfers)
 
     def take_heads(self, plan: ModelPlan, source: Source, transfers: Transfers) -> None:
         """Squares of the equal parts of an attention weight, along its stored axes."""

@@ -16,6 +16,7 @@ from paramviz.catalogue import ParameterFacts, Placement, Roles, canonical_name,
 from paramviz.places import Places
 from paramviz.recorder.arguments import as_patterns
 from paramviz.recorder.embedding import plan_embedding
+from paramviz.recorder.host_batch import HostBatch
 from paramviz.recorder.parameters import Entry, dtype_name, heads_of, shape_of, storage_key, why_skipped
 from paramviz.sampling import SampleBudgets, SampleGrid, sample_grid
 from paramviz.schema import EmbeddingPlan, TensorInfo
@@ -111,10 +112,13 @@ class ModelPlan:
     grids: Mapping[int, SampleGrid] = field(default_factory=dict)
     places: Places = field(init=False)
     source_of: Mapping[int, Source] = field(init=False)
+    batch: HostBatch = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", Places(self))
         object.__setattr__(self, "source_of", {source.index: source for source in self.sources})
+        positions = np.concatenate([self.positions, self.vector_positions])
+        object.__setattr__(self, "batch", HostBatch(self.sources, self.tensors, self.places, positions))
 
     def moving(self, array: str) -> int:
         """How many samples of "values" or "vectors" each snapshot stores."""

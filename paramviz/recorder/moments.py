@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,9 @@ import torch
 from paramviz.recorder import views
 from paramviz.recorder.device_statistics import CHUNK, accumulation_dtype
 from paramviz.recorder.gradient_capture import Member
+from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.transfers import Transfers
+from paramviz.statistics import moments_many
 
 FIRST, SECOND = ("exp_avg",), ("max_exp_avg_sq", "exp_avg_sq")
 """What optimizers call their moments; of two, the first that is there is what the step divides by."""
@@ -30,18 +32,55 @@ def read_moments(
     without such moments are left alone.
     """
     settings = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    found: list[_Moments] = []
     for row, parameter in members:
         state, group = optimizer.state.get(parameter, {}), settings[id(parameter)]
         first, second = _named(state, FIRST), _named(state, SECOND)
         betas, epsilon = group.get("betas"), group.get("eps")
         if first is None or second is None or betas is None or len(betas) != 2 or epsilon is None:
             continue
-        with torch.no_grad():
-            measured = _measure(first, second, state.get("step"), betas, epsilon)
-        if views.is_on_host(measured):
-            out[row] = measured.numpy()
-        else:
-            transfers.add(measured, out[row])
+        found.append(_Moments(row, first, second, state.get("step"), betas, epsilon))
+    sizes = [moments.first.numel() for moments in found]
+    firsts = addresses_of((moments.first for moments in found), sizes)
+    seconds = addresses_of((moments.second for moments in found), sizes)
+    plain = [i for i in np.flatnonzero((firsts != 0) & (seconds != 0)) if found[i].is_on_host()]
+    with torch.no_grad():
+        for i in sorted(set(range(len(found))).difference(plain)):
+            measured = _measure(*found[i][1:])
+            if views.is_on_host(measured):
+                out[found[i].row] = measured.numpy()
+            else:
+                transfers.add(measured, out[found[i].row])
+    if plain:
+        rows = np.array([found[i].row for i in plain], np.int64)
+        corrections = np.array([found[i].settings() for i in plain])
+        moments_many(firsts[plain], seconds[plain], np.array(sizes)[plain], rows, corrections, out)
+
+
+class _Moments(NamedTuple):
+    """What an optimizer remembers of one parameter."""
+
+    row: int
+    first: torch.Tensor
+    second: torch.Tensor
+    step: Any
+    betas: Sequence[Any]
+    epsilon: Any
+
+    def is_on_host(self) -> bool:
+        """Whether all settings can be read without waiting for a device."""
+        return all(
+            not isinstance(value, torch.Tensor) or value.device.type == "cpu"
+            for value in (self.step, *self.betas, self.epsilon)
+        )
+
+    def settings(self) -> tuple[float, float, float]:
+        """What corrects the bias of both moments, and epsilon."""
+        count = None if self.step is None else float(self.step)
+        unbiased = [1.0 if count is None else 1.0 - float(beta) ** count for beta in self.betas]
+        # Before the first step there is nothing to correct.
+        first, second = (share if share > 0 else 1.0 for share in unbiased)
+        return first, second, float(self.epsilon)
 
 
 def _measure(

@@ -144,8 +144,7 @@ class OptimizerWatch:
         capture = self.wanted()
         if capture is None:
             return
-        for member in self.members:
-            capture.take(member, note.state, scale)
+        capture.take_all(self.members, note.state, scale)
         self.tell(capture, note)
         self.captured = True
 

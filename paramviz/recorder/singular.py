@@ -10,15 +10,19 @@ close together. Source: Golub and Van Loan, Matrix Computations, section 10.3 (b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from paramviz.recorder import views
 from paramviz.recorder.device_statistics import accumulation_dtype
 from paramviz.recorder.grids import matrix_on_device
+from paramviz.recorder.model_plan import ModelPlan
+from paramviz.recorder.transfers import Transfers
 
 KEPT, FRESH = 12, 4
 """Vectors in a block that are known, and random ones."""
@@ -40,15 +44,37 @@ class SingularValues:
         self._seed = seed
         self._vectors: dict[str, torch.Tensor] = {}
 
+    def measure(self, plan: ModelPlan, out: npt.NDArray[np.float64], transfers: Transfers) -> None:
+        """sigma_max of every matrix of a plan into its row of out, (tensors,), once `transfers` is finished.
+
+        NaN if an element is not finite.
+        """
+        alike: dict[tuple[object, ...], list[int]] = {}
+        for index in plan.places.spectra.places:
+            tensor, shape = plan.source_of[index].tensor, plan.tensors[index].matrix_shape
+            if min(shape) <= EXACT and plan.tensors[index].size <= CHUNK:
+                alike.setdefault((shape, tensor.dtype, tensor.device), []).append(index)
+                continue
+            sigma = self.largest(plan.tensors[index].name, tensor)
+            if views.is_on_host(sigma):
+                out[index] = float(sigma)
+            else:
+                transfers.add(sigma, out[index : index + 1])
+        for indices in alike.values():
+            step = max(1, CHUNK // max(1, plan.tensors[indices[0]].size))
+            for begin in range(0, len(indices), step):
+                some = indices[begin : begin + step]
+                gram_NCC = _grams([plan.source_of[index].tensor for index in some])
+                transfers.add_and(gram_NCC, partial(_write_largest, out, some))
+
     def largest(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         """sigma_max of a tensor seen as a matrix, 0-d on its device; NaN if an element is not finite."""
         x_RC = matrix_on_device(tensor)
         if x_RC.shape[1] > x_RC.shape[0]:
             x_RC = x_RC.T
         if x_RC.shape[1] <= EXACT:
-            return _ritz(x_RC, torch.eye(x_RC.shape[1], dtype=_working_dtype(x_RC), device=x_RC.device), 0)[
-                0
-            ].sqrt()
+            start = torch.eye(x_RC.shape[1], dtype=_working_dtype(x_RC), device=x_RC.device)
+            return _ritz(x_RC, start, 0)[0].sqrt()
         known = self._vectors.get(name)
         is_known = known is not None and known.shape[0] == x_RC.shape[1] and known.device == x_RC.device
         start_CK = self._random(x_RC, FRESH if is_known else KEPT + FRESH)
@@ -68,6 +94,21 @@ class SingularValues:
         columns = x_RC.shape[1]
         start = torch.randn(columns, count, generator=generator, dtype=torch.float32)
         return start.to(x_RC.device, dtype=_working_dtype(x_RC), non_blocking=True)
+
+
+def _grams(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(N, C, C) of N matrices of one shape: the smaller of XᵀX and XXᵀ, in the widest dtype there is."""
+    x_NRC = torch.stack([matrix_on_device(tensor) for tensor in tensors])
+    x_NRC = x_NRC.to(accumulation_dtype(x_NRC.device))
+    return x_NRC.mT @ x_NRC if x_NRC.shape[2] <= x_NRC.shape[1] else x_NRC @ x_NRC.mT
+
+
+def _write_largest(
+    out: npt.NDArray[np.float64], rows: Sequence[int], gram_NCC: npt.NDArray[np.floating[Any]]
+) -> None:
+    is_finite = np.isfinite(gram_NCC).all(axis=(1, 2))
+    largest = np.linalg.eigvalsh(np.where(is_finite[:, None, None], gram_NCC, 0.0))[:, -1]
+    out[rows] = np.where(is_finite, np.sqrt(largest.clip(min=0)), np.nan)
 
 
 def _ritz(x_RC: torch.Tensor, start_CK: torch.Tensor, depth: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,20 @@ class Transfers:
     def __init__(self) -> None:
         self._wanted: dict[tuple[torch.device, torch.dtype], list[tuple[torch.Tensor, npt.NDArray[Any]]]] = {}
         self._under_way: list[_Copy] = []
+        self._afterwards: list[Callable[[], None]] = []
 
     def add(self, tensor: torch.Tensor, destination: npt.NDArray[Any]) -> None:
         """tensor: any shape, as many elements as `destination`, which takes them in row-major order."""
         self._wanted.setdefault((tensor.device, tensor.dtype), []).append((tensor.reshape(-1), destination))
+
+    def add_and(self, tensor: torch.Tensor, then: Callable[[npt.NDArray[Any]], None]) -> None:
+        """What `finish` is to do with a tensor, as an array of its shape, once that is here."""
+        if tensor.device.type == "cpu":
+            self._afterwards.append(partial(then, tensor.numpy()))
+            return
+        array = np.empty(tensor.shape)
+        self.add(tensor, array)
+        self._afterwards.append(partial(then, array))
 
     def start(self) -> None:
         """Queue the copies behind the work that makes the tensors."""
@@ -35,7 +47,9 @@ class Transfers:
         """Wait for the copies and fill the destinations; float16 and float32 alike keep inf and NaN."""
         for copy in self._under_way:
             copy.finish()
-        self._under_way = []
+        for then in self._afterwards:
+            then()
+        self._under_way, self._afterwards = [], []
 
 
 class _Copy:

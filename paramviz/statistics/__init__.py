@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from paramviz.statistics.engines import current_engine
 from paramviz.statistics.grid import GridSums, group_squares, sum_grid
+from paramviz.statistics.many import ManyGrids, ManySums, measure_many, moments_many, take_many
 from paramviz.statistics.moments import measure
 from paramviz.statistics.updates import compare_samples
 
-__all__ = ["GridSums", "compare_samples", "engine", "group_squares", "measure", "sum_grid", "warm_up"]
+__all__ = [
+    "GridSums",
+    "ManyGrids",
+    "ManySums",
+    "compare_samples",
+    "engine",
+    "group_squares",
+    "measure",
+    "measure_many",
+    "moments_many",
+    "sum_grid",
+    "take_many",
+    "warm_up",
+]
 
 
 def engine() -> str:

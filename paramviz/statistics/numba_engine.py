@@ -40,6 +40,8 @@ _Bins = npt.NDArray[np.int64]
 
 _HALF = HISTOGRAM_BINS // 2
 _NO_BINS: _Bins = np.empty(0, dtype=np.int64)
+_FEW = 2048
+"""Of so many elements, a table of signs and exponents would take longer to add up than to fill."""
 
 
 _merge_about = compiled(merge_about)
@@ -55,8 +57,8 @@ def _limits(dtype: type[np.floating], words: type[np.signedinteger]) -> _Signed:
     )
 
 
-_LIMITS_32 = _limits(np.float32, np.int32)
-_LIMITS_64 = _limits(np.float64, np.int64)
+LIMITS_32 = _limits(np.float32, np.int32)
+LIMITS_64 = _limits(np.float64, np.int64)
 
 
 def accumulate(x_N: _Floats, tally: Tally, bins: _Bins | None) -> None:
@@ -68,9 +70,9 @@ def accumulate(x_N: _Floats, tally: Tally, bins: _Bins | None) -> None:
         return
     bins = _NO_BINS if bins is None else bins
     if x_N.dtype == np.float32:
-        _accumulate(x_N, x_N.view(np.int32), x_N.view(np.uint32), _LIMITS_32, 23, tally, bins)
+        _accumulate(x_N, x_N.view(np.int32), x_N.view(np.uint32), LIMITS_32, 23, tally, bins)
     else:
-        _accumulate(x_N, x_N.view(np.int64), x_N.view(np.uint64), _LIMITS_64, 52, tally, bins)
+        _accumulate(x_N, x_N.view(np.int64), x_N.view(np.uint64), LIMITS_64, 52, tally, bins)
 
 
 @compiled
@@ -79,7 +81,20 @@ def _accumulate(
 ) -> None:
     """`signed` and `unsigned` are the bits of x; `shift` the number of bits below its exponent."""
     exponents = np.zeros((4, 1 << (8 * x.itemsize - shift)), dtype=np.uint32)
-    kept = np.empty(BLOCK, dtype=x.dtype)
+    accumulate_with(
+        np.empty(BLOCK, dtype=x.dtype), exponents, x, signed, unsigned, limits, shift, tally, bins
+    )
+
+
+@compiled
+def accumulate_with(
+    kept: _Floats, exponents: npt.NDArray[np.uint32],
+    x: _Floats, signed: _Signed, unsigned: _Unsigned, limits: _Signed, shift: int, tally: Tally, bins: _Bins,
+) -> None:  # fmt: skip
+    """`kept`, (BLOCK,), and `exponents`, (4, signs and exponents) of zeros, are room to work in.
+
+    Leaves `exponents` as it was.
+    """
     kept_signed, kept_unsigned = kept.view(signed.dtype), kept.view(unsigned.dtype)
     edges = np.empty(2, dtype=x.dtype)
     edges_signed = edges.view(signed.dtype)
@@ -106,16 +121,19 @@ def _accumulate(
             tally[N_SPARSE] += sparse
             tally[N_UNDERFLOW] += underflow
             negative_zeros += zeros
-        if bins.size:
+        if bins.size and x.size > _FEW:
             _count_exponents(unsigned_words, shift, exponents)
+        elif bins.size:
+            _count_bins(words, shift, bins)
 
         # Distances to the mean so far: what they lose is small beside the variance between the blocks.
         about = tally[MEAN] if tally[N] else _sum(block) / block.size
         s1, s2, s3, s4 = _power_sums(block, about)
         _merge_about(tally, block.size, about, s1, s2, s3, s4)
 
-    if bins.size:
+    if bins.size and x.size > _FEW:
         _fold(exponents, negative_zeros, bins)
+        exponents[:] = 0
 
 
 @compiled
@@ -205,6 +223,19 @@ def _count_exponents(words: _Unsigned, shift: int, exponents: npt.NDArray[np.uin
         fourth[words[i + 3] >> below] += np.uint32(1)
     for i in range(even, words.size):
         first[words[i] >> below] += np.uint32(1)
+
+
+@compiled
+def _count_bins(words: _Signed, shift: int, bins: _Bins) -> None:
+    """Counts straight into the bins: slower by the element, but there are no tables to add up."""
+    word_type = words.dtype.type
+    magnitude = word_type(np.iinfo(words.dtype).max)
+    half_range = 1 << (8 * words.itemsize - shift - 2)
+    innermost = half_range - 2 + HISTOGRAM_LOWEST_EXPONENT
+    for i in range(words.size):
+        distance = word_type(words[i] & magnitude)
+        place = min(max(int(distance >> shift) - innermost, 0), _HALF - 1)
+        bins[_HALF - 1 - place if words[i] < 0 and distance != 0 else _HALF + place] += 1
 
 
 @compiled

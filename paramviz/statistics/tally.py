@@ -29,6 +29,9 @@ BLOCK = 4096
 """Elements that are read twice while they are in the first-level cache (16 KiB of float32)."""
 
 
+_OF_POWER_SUMS = tuple(MOMENT_KEYS.index(key) for key in ("mean", "std", "rms", "l2_norm"))
+
+
 def empty_tally() -> Tally:
     """The tally of no elements."""
     tally = np.zeros(12)
@@ -72,31 +75,40 @@ def finish(tally: Tally, exponent: int, statistics_out: npt.NDArray[np.floating]
     `exponent`: the power sums are of elements times 2**-exponent. Formulas:
     docs/FORMAT.md, "Statistics".
     """
-    n, mean, m2, m3, m4, low, high, n_nan, n_inf, n_sparse, n_overflow, n_underflow = tally.tolist()
-    if n == 0:
-        nothing = math.nan if n_nan + n_inf else 0.0
-        values = [nothing] * 10
-    else:
-        if low == high:
-            # All equal: what rounding left in the power sums is no variance.
-            mean, m2 = math.ldexp(low, -exponent), 0.0
-        mean_square = mean * mean + m2 / n
-        skewness = math.sqrt(n) * m3 / m2**1.5 if m2 > 0 else math.nan
-        kurtosis = n * m4 / (m2 * m2) - 3.0 if m2 > 0 else math.nan
-        values = [
-            _scaled(mean, exponent),
-            _scaled(math.sqrt(m2 / (n - 1)) if n > 1 else 0.0, exponent),
-            low + 0.0,  # a zero without its sign
-            high + 0.0,
-            _scaled(math.sqrt(mean_square), exponent),
-            _scaled(math.sqrt(n * mean_square), exponent),
-            max(abs(low), abs(high)),
-            n_sparse / n,
-            skewness,
-            kurtosis,
-        ]
+    values = np.empty(len(MOMENT_KEYS))
+    finish_plain(tally, math.ldexp(float(tally[MIN]), -exponent), values)
+    if exponent:
+        for key in _OF_POWER_SUMS:
+            values[key] = _scaled(float(values[key]), exponent)
     with np.errstate(over="ignore"):  # a table of float32 takes float64's extremes as inf
-        statistics_out[: len(MOMENT_KEYS)] = [*values, n_nan, n_inf, n_overflow, n_underflow]
+        statistics_out[: len(MOMENT_KEYS)] = values
+
+
+def finish_plain(tally: Tally, equal: float, out: npt.NDArray[np.float64]) -> None:
+    """The statistics in the unit of the power sums, into (14,); also compiled, by the numba engine.
+
+    equal: the smallest element in that unit, which is the mean if all are equal.
+    """
+    n, low, high = tally[N], tally[MIN], tally[MAX]
+    out[10], out[11], out[12], out[13] = tally[N_NAN], tally[N_INF], tally[N_OVERFLOW], tally[N_UNDERFLOW]
+    if n == 0:
+        out[:10] = math.nan if tally[N_NAN] + tally[N_INF] > 0 else 0.0
+        return
+    mean, m2 = tally[MEAN], tally[M2]
+    if low == high:
+        # All equal: what rounding left in the power sums is no variance.
+        mean, m2 = equal, 0.0
+    mean_square = mean * mean + m2 / n
+    out[0] = mean
+    out[1] = math.sqrt(m2 / (n - 1)) if n > 1 else 0.0
+    out[2] = low + 0.0  # a zero without its sign
+    out[3] = high + 0.0
+    out[4] = math.sqrt(mean_square)
+    out[5] = math.sqrt(n * mean_square)
+    out[6] = max(abs(low), abs(high))
+    out[7] = tally[N_SPARSE] / n
+    out[8] = math.sqrt(n) * tally[M3] / m2**1.5 if m2 > 0 else math.nan
+    out[9] = n * tally[M4] / (m2 * m2) - 3.0 if m2 > 0 else math.nan
 
 
 def _scaled(value: float, exponent: int) -> float:
