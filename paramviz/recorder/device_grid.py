@@ -43,7 +43,8 @@ def device_grid(x_RC: torch.Tensor, row_edges: Edges, column_edges: Edges) -> tu
 def device_groups(x_RC: torch.Tensor, row_groups: int, column_groups: int) -> torch.Tensor:
     """(row_groups, column_groups) sums of squares of the finite elements of equal parts."""
     rows, columns = x_RC.shape
-    v = torch.where(torch.isfinite(x_RC), x_RC, torch.zeros_like(x_RC)).to(accumulation_dtype(x_RC.device))
+    x_RC = x_RC.to(accumulation_dtype(x_RC.device))
+    v = torch.where(torch.isfinite(x_RC), x_RC, torch.zeros_like(x_RC))
     parts = v.reshape(row_groups, rows // row_groups, column_groups, columns // column_groups)
     return parts.square().sum((1, 3))
 

@@ -15,7 +15,7 @@ from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.model_plan import Indices, ModelPlan, Source
 from paramviz.recorder.singular import SingularValues
 from paramviz.recorder.transfers import Transfers
-from paramviz.statistics import measure
+from paramviz.statistics import measure, measure_parts
 
 COPIED_BYTES = 128 << 20
 """Of whole matrices that wait for their singular values."""
@@ -78,23 +78,37 @@ def measure_gradient(
     """Statistics of a gradient, divided by `scale` (0-d) if it is still scaled, into (14,) float64."""
     with torch.no_grad():
         gradient = plain_gradient(gradient, scale)
-        if views.is_on_host(gradient):
+        if not views.is_on_host(gradient):
+            transfers.add(measure_on_device(gradient), statistics)
+        elif views.has_array(gradient):
             measure(views.host_view(gradient), statistics, None)
         else:
-            transfers.add(measure_on_device(gradient), statistics)
+            measure_parts(views.parts(views.matrix_view(gradient)), statistics, None)
 
 
 def sample_tensor(
     tensor: torch.Tensor, positions: Indices | None, out: npt.NDArray[np.float32], transfers: Transfers
 ) -> None:
     """Elements at flat positions (all if None) as float32; beyond its range they become inf."""
-    if views.is_on_host(tensor):
+    if views.is_on_host(tensor) and views.has_array(tensor):
         views.samples_of(views.host_view(tensor), None if positions is None else positions.host, out)
         return
-    flat = views.wide_on_device(tensor.detach()).reshape(-1)
+    flat = tensor.detach().reshape(-1)
     if positions is not None:
-        flat = flat[positions.on(flat.device)]
-    transfers.add(flat.to(torch.float32), out)
+        flat = _elements(flat, positions.on(flat.device))
+    # Integers and bool by way of a float: torch lacks kernels for some of them on some devices.
+    samples = views.wide_on_device(flat).to(torch.float32)
+    if views.is_on_host(samples):
+        out[...] = samples.numpy()
+    else:
+        transfers.add(samples, out)
+
+
+def _elements(flat: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """(n,) elements at flat positions. Those of one byte by their bits: torch cannot index all of them."""
+    if flat.element_size() == 1:
+        return flat.view(torch.uint8)[positions].view(flat.dtype)
+    return flat[positions]
 
 
 def _gather_plain(frame: Frame, quantities: Quantities, addresses: npt.NDArray[np.int64]) -> None:
@@ -125,12 +139,14 @@ def _take_samples(source: Source, out: npt.NDArray[np.float32], transfers: Trans
 
 def _take_statistics(frame: Frame, source: Source) -> None:
     statistics, histogram = frame.statistics[source.index], frame.histograms[source.index]
-    if views.is_on_host(source.tensor):
-        measure(views.host_view(source.tensor), statistics, histogram)
-    else:
-        tensor = views.wide_on_device(source.tensor.detach())
+    if not views.is_on_host(source.tensor):
+        tensor = source.tensor.detach()
         frame.transfers.add(measure_on_device(tensor), statistics)
         frame.transfers.add(histogram_on_device(tensor), histogram)
+    elif views.has_array(source.tensor):
+        measure(views.host_view(source.tensor), statistics, histogram)
+    else:
+        measure_parts(views.parts(views.matrix_view(source.tensor)), statistics, histogram)
 
 
 def _copy_matrices(frame: Frame) -> None:
@@ -150,8 +166,12 @@ def _take_rows(
     table: torch.Tensor, tokens: Indices, rows: npt.NDArray[np.float32], transfers: Transfers
 ) -> None:
     """Rows of the token embedding at full width, (K, width) float32."""
-    if not views.is_on_host(table):
-        transfers.add(table.detach()[tokens.on(table.device)].to(torch.float32), rows)
+    if not views.is_on_host(table) or not views.has_array(table):
+        chosen = table.detach()[tokens.on(table.device)].to(torch.float32)
+        if views.is_on_host(chosen):
+            rows[...] = chosen.numpy()
+        else:
+            transfers.add(chosen, rows)
         return
     x = views.host_view(table)
     with np.errstate(over="ignore"):

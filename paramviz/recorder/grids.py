@@ -19,7 +19,7 @@ from paramviz.recorder import views
 from paramviz.recorder.device_grid import device_grid, device_groups
 from paramviz.recorder.model_plan import ModelPlan, Source
 from paramviz.recorder.transfers import Transfers
-from paramviz.statistics import GridSums, group_squares, sum_grid
+from paramviz.statistics import GridSums, group_parts, group_squares, sum_grid, sum_parts
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,11 +45,14 @@ class Grids:
         """Squares of the equal parts of an attention weight, along its stored axes."""
         tensor = plan.tensors[source.index]
         groups = stored_groups(tensor.row_groups, tensor.column_groups, transposed=tensor.transposed)
-        if views.is_on_host(source.tensor):
+        if views.is_on_host(source.tensor) and views.has_array(source.tensor):
             self.heads[source.index] = group_squares(matrix_of(views.host_view(source.tensor)), *groups)
+        elif views.is_on_host(source.tensor):
+            x = views.matrix_view(source.tensor)
+            self.heads[source.index] = group_parts(tuple(x.shape), views.parts(x), *groups)
         else:
             squares = np.zeros(groups)
-            transfers.add(device_groups(matrix_on_device(source.tensor), *groups), squares)
+            transfers.add(device_groups(views.matrix_view(source.tensor), *groups), squares)
             self.heads[source.index] = squares
 
 
@@ -60,9 +63,11 @@ def sum_matrix(
 ) -> GridSums:
     """The sums of a tensor seen as a matrix, over the cells between `edges`, or as one cell."""
     row_edges, column_edges = edges or (None, None)
-    if views.is_on_host(tensor):
+    if views.is_on_host(tensor) and views.has_array(tensor):
         return sum_grid(matrix_of(views.host_view(tensor)), row_edges, column_edges)
-    x = matrix_on_device(tensor)
+    x = views.matrix_view(tensor)
+    if views.is_on_host(tensor):
+        return sum_parts(tuple(x.shape), views.parts(x), row_edges, column_edges)
     rows, columns = x.shape
     row_edges = np.array([0, rows]) if row_edges is None else row_edges
     column_edges = np.array([0, columns]) if column_edges is None else column_edges
@@ -84,10 +89,4 @@ def stored_groups(row_groups: int, column_groups: int, *, transposed: bool) -> t
 
 def matrix_of(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A tensor as `shape[0]` rows times the rest; a vector is one row."""
-    return x.reshape(1, -1) if x.ndim <= 1 else x.reshape(x.shape[0], -1)
-
-
-def matrix_on_device(tensor: torch.Tensor) -> torch.Tensor:
-    """The same of a tensor that lies elsewhere, in a dtype that sums can be made of."""
-    x = views.wide_on_device(tensor.detach())
     return x.reshape(1, -1) if x.ndim <= 1 else x.reshape(x.shape[0], -1)

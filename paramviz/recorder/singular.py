@@ -20,7 +20,6 @@ import torch
 
 from paramviz.recorder import views
 from paramviz.recorder.device_statistics import accumulation_dtype
-from paramviz.recorder.grids import matrix_on_device
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.transfers import Transfers
 
@@ -69,7 +68,7 @@ class SingularValues:
 
     def largest(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         """sigma_max of a tensor seen as a matrix, 0-d on its device; NaN if an element is not finite."""
-        x_RC = matrix_on_device(tensor)
+        x_RC = views.matrix_view(tensor)
         if x_RC.shape[1] > x_RC.shape[0]:
             x_RC = x_RC.T
         if x_RC.shape[1] <= EXACT:
@@ -98,7 +97,7 @@ class SingularValues:
 
 def _grams(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """(N, C, C) of N matrices of one shape: the smaller of XᵀX and XXᵀ, in the widest dtype there is."""
-    x_NRC = torch.stack([matrix_on_device(tensor) for tensor in tensors])
+    x_NRC = torch.stack([views.matrix_view(tensor) for tensor in tensors])
     x_NRC = x_NRC.to(accumulation_dtype(x_NRC.device))
     return x_NRC.mT @ x_NRC if x_NRC.shape[2] <= x_NRC.shape[1] else x_NRC @ x_NRC.mT
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ import numpy.typing as npt
 import torch
 
 from paramviz.recorder.device_statistics import accumulation_dtype
+
+PART = 1 << 20
+"""Elements made float32 at a time."""
 
 NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 
@@ -34,6 +38,24 @@ def host_view(tensor: torch.Tensor) -> npt.NDArray[Any]:
     if tensor.is_floating_point() and tensor.dtype not in NUMPY_FLOATS:
         tensor = tensor.float()
     return tensor.numpy()
+
+
+def has_array(tensor: torch.Tensor) -> bool:
+    """Whether numpy knows the dtype of a tensor of the CPU; what it does not know is read in `parts`."""
+    return not tensor.is_floating_point() or tensor.dtype in NUMPY_FLOATS
+
+
+def parts(matrix_RC: torch.Tensor) -> Iterator[npt.NDArray[np.float32]]:
+    """Some rows of a matrix of the CPU at a time, as float32: a copy of it all might be gigabytes."""
+    step = max(1, PART // max(1, matrix_RC.shape[1]))
+    for begin in range(0, len(matrix_RC), step):
+        yield matrix_RC[begin : begin + step].to(torch.float32).contiguous().numpy()
+
+
+def matrix_view(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor as `shape[0]` rows times the rest; a vector is one row."""
+    x = tensor.detach()
+    return x.reshape(1, -1) if x.ndim <= 1 else x.reshape(x.shape[0], -1)
 
 
 def wide_on_device(tensor: torch.Tensor) -> torch.Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from paramviz.statistics.engines import current_engine
-from paramviz.statistics.grid import GridSums, group_squares, sum_grid
+from paramviz.statistics.grid import GridSums, group_parts, group_squares, sum_grid, sum_parts
 from paramviz.statistics.many import ManyGrids, ManySums, measure_many, moments_many, take_many
-from paramviz.statistics.moments import measure
+from paramviz.statistics.moments import measure, measure_parts
 from paramviz.statistics.updates import compare_samples
 
 __all__ = [
@@ -14,11 +14,14 @@ __all__ = [
     "ManySums",
     "compare_samples",
     "engine",
+    "group_parts",
     "group_squares",
     "measure",
     "measure_many",
+    "measure_parts",
     "moments_many",
     "sum_grid",
+    "sum_parts",
     "take_many",
     "warm_up",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ from paramviz.statistics.engines import current_engine
 
 Floats = npt.NDArray[np.float64]
 Edges = npt.NDArray[np.int64]
+
+_COPIED = 1 << 20
+"""Elements copied at a time, of a matrix that is no contiguous float32 or float64."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,24 +69,33 @@ def sum_grid(
     column_edges: (C + 1,) ascending, from 0 to the number of rows and of columns, at
     least one row or column apart.
     """
-    rows, columns = x_RC.shape
+    return sum_parts(x_RC.shape, _parts(x_RC), row_edges, column_edges)
+
+
+def sum_parts(
+    shape: tuple[int, ...],
+    parts: Iterable[npt.NDArray[Any]],
+    row_edges: Edges | None = None,
+    column_edges: Edges | None = None,
+) -> GridSums:
+    """The sums of a matrix that comes in parts: (some rows, columns) each, all rows in turn."""
+    rows, columns = shape
     row_edges = np.array([0, rows], np.int64) if row_edges is None else row_edges
     column_edges = np.array([0, columns], np.int64) if column_edges is None else column_edges
     cells = (len(row_edges) - 1, len(column_edges) - 1)
     n, total, squares, absmax = np.zeros((4, *cells))
     sums = GridSums(n, total, squares, absmax, np.zeros(rows), np.zeros(columns))
-    if x_RC.size:
-        row_cell = np.repeat(np.arange(cells[0]), np.diff(row_edges))
-        x = np.ascontiguousarray(x_RC, np.float64 if x_RC.dtype.itemsize > 4 else np.float32)
+    row_cell = np.repeat(np.arange(cells[0]), np.diff(row_edges))
+    for begin, x in _counted(parts):
         current_engine().sum_up(
             x,
-            row_cell,
+            row_cell[begin : begin + len(x)],
             column_edges,
             sums.n,
             sums.total,
             sums.squares,
             sums.absmax,
-            sums.row_squares,
+            sums.row_squares[begin : begin + len(x)],
             sums.column_squares,
         )
     return sums
@@ -93,10 +106,35 @@ def group_squares(x_RC: npt.NDArray[Any], row_groups: int, column_groups: int) -
 
     The numbers of groups divide the matrix.
     """
-    rows, columns = x_RC.shape
+    return group_parts(x_RC.shape, _parts(x_RC), row_groups, column_groups)
+
+
+def group_parts(
+    shape: tuple[int, ...], parts: Iterable[npt.NDArray[Any]], row_groups: int, column_groups: int
+) -> Floats:
+    """The same of a matrix that comes in parts, as in `sum_parts`."""
+    rows, columns = shape
     squares = np.zeros((row_groups, column_groups))
-    if x_RC.size:
-        row_group = np.arange(rows, dtype=np.int64) // (rows // row_groups)
-        x = np.ascontiguousarray(x_RC, np.float64 if x_RC.dtype.itemsize > 4 else np.float32)
-        current_engine().group_squares(x, row_group, columns // column_groups, squares)
+    row_group = np.arange(rows, dtype=np.int64) // max(1, rows // row_groups)
+    for begin, x in _counted(parts):
+        current_engine().group_squares(
+            x, row_group[begin : begin + len(x)], columns // column_groups, squares
+        )
     return squares
+
+
+def _parts(x_RC: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """A matrix as it is, or some rows at a time where it must be copied."""
+    dtype = np.float64 if x_RC.dtype.itemsize > 4 else np.float32
+    step = len(x_RC) if x_RC.dtype == dtype and x_RC.flags.c_contiguous else _COPIED // max(1, x_RC.shape[1])
+    for begin in range(0, len(x_RC), max(1, step)):
+        yield np.ascontiguousarray(x_RC[begin : begin + max(1, step)], dtype)
+
+
+def _counted(parts: Iterable[npt.NDArray[Any]]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """(first row, part) of the parts that have elements."""
+    begin = 0
+    for part in parts:
+        if part.size:
+            yield begin, part
+        begin += len(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -46,6 +46,21 @@ def measure(
         scaled = partial(numpy_engine.accumulate, exponent=exponent)
         tally, bins = _tally(x, scaled, histogram_out is not None)
     finish(tally, exponent, statistics_out)
+    if histogram_out is not None and bins is not None:
+        histogram_out[:] = np.minimum(bins, np.iinfo(np.uint32).max)
+
+
+def measure_parts(
+    parts: Iterable[npt.NDArray[np.float32]],
+    statistics_out: npt.NDArray[np.floating],
+    histogram_out: npt.NDArray[np.uint32] | None,
+) -> None:
+    """The same of a tensor that comes in parts, contiguous float32 of any shapes."""
+    tally = empty_tally()
+    bins = None if histogram_out is None else np.zeros(HISTOGRAM_BINS, dtype=np.int64)
+    for part in parts:
+        current_engine().accumulate(part.reshape(-1), tally, bins)
+    finish(tally, 0, statistics_out)
     if histogram_out is not None and bins is not None:
         histogram_out[:] = np.minimum(bins, np.iinfo(np.uint32).max)
 

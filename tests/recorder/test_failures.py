@@ -20,6 +20,7 @@ from paramviz.recorder import (
     further,
     gradient_capture,
     grids,
+    host_batch,
     moments,
     singular,
     writer_thread,
@@ -249,15 +250,16 @@ INNER_FAULTS = [
     (embedding_view, "sketch"),
     (embedding_view, "variance"),
     (embedding_view, "nearest"),
-    (gather_module, "measure"),
-    (gather_module, "sample_tensor"),
-    (gradient_capture, "plain_gradient"),
-    (gradient_capture, "sum_matrix"),
+    (gather_module, "addresses_of"),
+    (host_batch.HostBatch, "measure"),
+    (host_batch.HostBatch, "take"),
+    (host_batch.HostBatch, "sums"),
+    (gradient_capture, "addresses_of"),
     (gradients_module, "read_moments"),
-    (moments, "_measure"),
-    (grids.Grids, "take"),
+    (moments, "moments_many"),
     (grids.Grids, "take_heads"),
-    (singular.SingularValues, "largest"),
+    (singular.SingularValues, "measure"),
+    (singular, "_grams"),
     (embedding.FrozenBasis, "renew"),
     (PlanRegistry, "number"),
     (SampleHistory, "compare"),
@@ -267,10 +269,21 @@ INNER_FAULTS = [
     (Transfers, "finish"),
     (GradientReader, "scalars"),
     (GradientReader, "bind"),
-    (Capture, "take"),
+    (Capture, "take_all"),
     (Capture, "finish"),
     (ClipWatch, "_note"),
 ]
+
+FAULTS_OF_ONE_TENSOR = [
+    (gather_module, "measure"),
+    (gather_module, "sample_tensor"),
+    (gradient_capture, "plain_gradient"),
+    (gradient_capture, "sum_matrix"),
+    (moments, "_measure"),
+    (grids.Grids, "take"),
+    (Capture, "take"),
+]
+"""Of tensors that are not plain float32 of the host, which are taken one by one."""
 
 
 def trained(path, monkeypatch, fault: tuple[object, str] | None = None) -> list[torch.Tensor]:
@@ -321,15 +334,21 @@ def handled(recorder: paramviz.Recorder) -> int:
     return recorder.report.snapshots + recorder.report.lost
 
 
-@pytest.mark.parametrize("fault", INNER_FAULTS, ids=[f"{o.__name__}.{n}" for o, n in INNER_FAULTS])
+@pytest.mark.parametrize(
+    "fault",
+    INNER_FAULTS + FAULTS_OF_ONE_TENSOR,
+    ids=[f"{o.__name__}.{n}" for o, n in INNER_FAULTS + FAULTS_OF_ONE_TENSOR],
+)
 def test_a_fault_at_any_internal_call_costs_what_it_touched_and_nothing_else(
     tmp_path, monkeypatch, caplog, fault, plain_weights
 ):
     """One warning of a kind; missing snapshots are told as a gap; training is the same to the bit."""
+    if fault in FAULTS_OF_ONE_TENSOR:
+        monkeypatch.setattr(host_batch, "_address", lambda tensor, size: 0)
     with caplog.at_level(logging.WARNING):
         weights = trained(tmp_path / "run", monkeypatch, fault)
     # What snapshots and the optimizer's hooks both call is warned of by both.
-    is_shared = fault == (gather_module, "measure")
+    is_shared = fault == (gather_module, "measure") or fault[0] is host_batch.HostBatch
     assert len(caplog.records) == (2 if is_shared else 1)
     assert all("a fault of the test" in record.message for record in caplog.records)
     run = paramviz.open_run(tmp_path / "run")
