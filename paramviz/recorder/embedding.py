@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,9 @@ MOST_TOKENS = 5_000
 
 EVERY_SNAPSHOT_BYTES = 256 << 10
 """Rows that fit into so many bytes are in every snapshot, and no basis is needed."""
+
+_PART = 512
+"""Rows made wide at a time."""
 
 N_SCORES = 8
 STALE = 0.8
@@ -81,16 +84,16 @@ def principal_axes(rows_KW: Rows) -> PrincipalAxes | None:
         return None
     n_rows, width = rows_KW.shape
     mean = rows_KW.mean(axis=0, dtype=np.float64)
-    centred = rows_KW - mean
-    total = float(np.square(centred).sum())
+    tall = n_rows >= width
+    gram = _gram(rows_KW, mean, along_rows=not tall)
+    total = float(np.trace(gram))
     n = min(N_SCORES, n_rows, width)
     axes = np.zeros((N_SCORES, width))
     explained = np.zeros(N_SCORES)
     if total > 0:
-        tall = n_rows >= width
-        variances, vectors = np.linalg.eigh(centred.T @ centred if tall else centred @ centred.T)
+        variances, vectors = np.linalg.eigh(gram)
         top = vectors[:, ::-1][:, :n].T
-        directions = top if tall else top @ centred
+        directions = top if tall else top @ (rows_KW - mean)
         norms = np.linalg.norm(directions, axis=1, keepdims=True)
         # What is left of directions without variance is rounding: no axis.
         real = variances[::-1][:n] > total * 1e-12
@@ -99,6 +102,24 @@ def principal_axes(rows_KW: Rows) -> PrincipalAxes | None:
         largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
         axes *= np.where(largest < 0, -1, 1)
     return PrincipalAxes(axes.astype(np.float32), mean.astype(np.float32), explained.astype(np.float32))
+
+
+def wide_parts(rows_KW: Rows) -> Iterator[npt.NDArray[np.float64]]:
+    """Some rows at a time as float64: all of them would take tens of megabytes."""
+    for begin in range(0, len(rows_KW), _PART):
+        yield rows_KW[begin : begin + _PART].astype(np.float64)
+
+
+def _gram(rows_KW: Rows, mean: npt.NDArray[np.float64], *, along_rows: bool) -> npt.NDArray[np.float64]:
+    """Of the centred rows, the products of all columns, or of all rows if these are fewer."""
+    if along_rows:
+        centred = rows_KW - mean
+        return np.asarray(centred @ centred.T)
+    gram = np.zeros((rows_KW.shape[1], rows_KW.shape[1]))
+    for part in wide_parts(rows_KW):
+        part -= mean
+        gram += part.T @ part
+    return gram
 
 
 class FrozenBasis:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from paramviz.recorder.embedding import Rows
+from paramviz.recorder.embedding import Rows, wide_parts
 from paramviz.schema import EmbeddingPlan
 
 SKETCH = 128
@@ -47,9 +47,11 @@ def sketch(rows_KW: Rows, basis_WS: npt.NDArray[np.float32]) -> npt.NDArray[np.f
 
 def variance(rows_KW: Rows) -> npt.NDArray[np.float64]:
     """(1,) mean squared distance of the rows to their mean; NaN if an element is not finite."""
-    wide = rows_KW.astype(np.float64)
+    if not rows_KW.size:
+        return np.array([np.nan])
     with np.errstate(invalid="ignore"):
-        return np.array([np.square(wide - wide.mean(axis=0)).sum(axis=1).mean() if wide.size else np.nan])
+        mean = rows_KW.mean(axis=0, dtype=np.float64)
+        return np.array([sum(np.square(part - mean).sum() for part in wide_parts(rows_KW)) / len(rows_KW)])
 
 
 def nearest(
@@ -64,12 +66,13 @@ def nearest(
     queries = np.asarray(queries_Q)
     tokens = np.full((len(queries), count), -1, np.int32)
     distances = np.full((len(queries), count), np.nan, np.float32)
-    wide = rows_KW.astype(np.float64)
-    finite = np.logical_and.reduce(np.isfinite(wide), axis=1)
-    wide[~finite] = 0.0
+    finite = np.logical_and.reduce(np.isfinite(rows_KW), axis=1)
     at = np.searchsorted(tokens_K, queries)
-    squares = np.square(wide).sum(axis=1)
-    apart2_QK = squares[at, None] + squares - 2 * wide[at] @ wide.T
+    asked_QW = rows_KW[at].astype(np.float64)
+    asked_QW[~finite[at]] = 0.0
+    with np.errstate(invalid="ignore"):  # what is not finite is put at an infinite distance
+        parts = [np.square(part).sum(axis=1) - 2 * asked_QW @ part.T for part in wide_parts(rows_KW)]
+    apart2_QK = np.square(asked_QW).sum(axis=1)[:, None] + np.concatenate(parts, axis=1)
     apart2_QK[:, ~finite] = np.inf
     apart2_QK[np.arange(len(at)), at] = np.inf
     apart2_QK[~finite[at]] = np.inf
@@ -77,7 +80,7 @@ def nearest(
     shortlist = np.argsort(apart2_QK, axis=1, kind="stable")[:, : 4 * count]
     for q, candidates in enumerate(shortlist):
         candidates = np.sort(candidates[np.isfinite(apart2_QK[q, candidates])])
-        exact = np.sqrt(np.square(wide[candidates] - wide[at[q]]).sum(axis=1))
+        exact = np.sqrt(np.square(rows_KW[candidates].astype(np.float64) - asked_QW[q]).sum(axis=1))
         order = np.argsort(exact, kind="stable")[:count]
         tokens[q, : len(order)] = tokens_K[candidates[order]]
         distances[q, : len(order)] = exact[order]

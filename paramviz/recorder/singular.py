@@ -32,7 +32,7 @@ FIRST_DEPTH, DEPTH = 6, 2
 EXACT = 112
 """Where a matrix has no more columns (or rows), the space is the whole one."""
 
-CHUNK = 1 << 22
+CHUNK = 1 << 20
 """Elements made wide at a time."""
 
 
