@@ -79,7 +79,7 @@ def measure_gradient(
     with torch.no_grad():
         gradient = plain_gradient(gradient, scale)
         if not views.is_on_host(gradient):
-            transfers.add(measure_on_device(gradient), statistics)
+            transfers.add(measure_on_device(views.as_real(gradient)), statistics)
         elif views.has_array(gradient):
             measure(views.host_view(gradient), statistics, None)
         else:
@@ -93,7 +93,7 @@ def sample_tensor(
     if views.is_on_host(tensor) and views.has_array(tensor):
         views.samples_of(views.host_view(tensor), None if positions is None else positions.host, out)
         return
-    flat = tensor.detach().reshape(-1)
+    flat = views.as_real(tensor.detach()).reshape(-1)
     if positions is not None:
         flat = _elements(flat, positions.on(flat.device))
     # Integers and bool by way of a float: torch lacks kernels for some of them on some devices.
@@ -140,7 +140,7 @@ def _take_samples(source: Source, out: npt.NDArray[np.float32], transfers: Trans
 def _take_statistics(frame: Frame, source: Source) -> None:
     statistics, histogram = frame.statistics[source.index], frame.histograms[source.index]
     if not views.is_on_host(source.tensor):
-        tensor = source.tensor.detach()
+        tensor = views.as_real(source.tensor.detach())
         frame.transfers.add(measure_on_device(tensor), statistics)
         frame.transfers.add(histogram_on_device(tensor), histogram)
     elif views.has_array(source.tensor):

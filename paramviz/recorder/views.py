@@ -60,7 +60,7 @@ def parts(matrix_RC: torch.Tensor) -> Iterator[npt.NDArray[np.float32]]:
 
 def matrix_view(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor as `shape[0]` rows times the rest; a vector is one row."""
-    x = tensor.detach()
+    x = as_real(tensor.detach())
     return x.reshape(1, -1) if x.ndim <= 1 else x.reshape(x.shape[0], -1)
 
 
