@@ -253,7 +253,7 @@ class SampleBudgets:
     Embeddings and the outer tensors (first layer, last layer, and what belongs to
     no layer) get more than the middle layers. `patterns` are pairs of a shell
     pattern and a budget; the first that matches the whole name wins, and a budget
-    of 0 leaves the tensor out. `total_bytes` bounds the samples of one snapshot.
+    of 0 leaves the tensor out. `total_bytes` bounds the samples of one snapshot; None is no bound.
     """
 
     embeddings: int = 4096
@@ -262,7 +262,7 @@ class SampleBudgets:
     outer_vectors: int = 1024
     middle_vectors: int = 256
     patterns: tuple[tuple[str, int], ...] = ()
-    total_bytes: int | None = None
+    total_bytes: int | None = 8 << 20
 
     def __post_init__(self) -> None:
         named = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -32,6 +32,16 @@ Damaged = Callable[[str, str], DamagedRunError]
 """(key, reason) → the error to raise."""
 
 
+ASCENDING = ("positions", "vector_positions", "cell_edges")
+"""Arrays of a plan that may compress very much."""
+
+
+def unbacked_bytes(key: str, n_bytes: int, files: Mapping[str, FileSeal]) -> int:
+    """How many of an array's bytes are more than `limits.KEPT_EXPANSION` times those of its file."""
+    seal = files.get(key)
+    return max(0, n_bytes - limits.KEPT_EXPANSION * (0 if seal is None else seal.length))
+
+
 class StoredPlan(NamedTuple):
     """A plan, and the files that its record vouches for."""
 
@@ -46,7 +56,8 @@ def read_plan(source: Source, number: int, damaged: Damaged) -> StoredPlan:
     record = read_group_record(source, key, damaged)
 
     def array(name: str, shape: tuple[int, ...], dtype: str) -> Array:
-        return read_kept_array(source, key, name, shape, dtype, record)
+        unbacked = limits.PLAN_UNBACKED_BYTES if name in ASCENDING else limits.KEPT_UNBACKED_BYTES
+        return read_kept_array(source, key, name, shape, dtype, record, unbacked)
 
     try:
         tensors = read_tensors(record)
@@ -130,14 +141,23 @@ def read_record_bytes(source: Source, path: str) -> bytes:
 
 
 def read_kept_array(
-    source: Source, key: str, name: str, shape: tuple[int, ...], dtype: str, record: Record
+    source: Source,
+    key: str,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    record: Record,
+    unbacked: int = limits.KEPT_UNBACKED_BYTES,
 ) -> npt.NDArray[Any]:
-    """An array below a group that stays in memory, checked against the seal in the group's record."""
+    """An array below a group that stays in memory, checked against the seal in the group's record.
+
+    unbacked: so many bytes may come out of a file of any size.
+    """
     if 0 in shape:
         return np.empty(shape, dtype)
     plan, files = layout.layout_of(name, shape, dtype), read_files(record)
     seal = files.get(f"{name}/{plan.chunk_name}")
     n_bytes = math.prod(shape) * plan.dtype.itemsize
-    if seal is not None and n_bytes > max(limits.KEPT_UNBACKED_BYTES, limits.KEPT_EXPANSION * seal.length):
+    if seal is not None and n_bytes > max(unbacked, limits.KEPT_EXPANSION * seal.length):
         raise CorruptBytesError(f"has {seal.length:,} bytes for the {n_bytes:,} of {name}")
     return source.read_array(key, name, plan, files)

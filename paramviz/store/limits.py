@@ -43,6 +43,10 @@ KEPT_BYTES = 512 << 20
 """Positions, bases and probes stay in memory while a run is open: all of them together."""
 
 KEPT_UNBACKED_BYTES = 1 << 20
+PLAN_UNBACKED_BYTES = 48 << 20
+"""The same of positions and edges, in all plans together: those of tensors that are kept whole are ascending
+numbers, and compress ten thousand times."""
+
 KEPT_EXPANSION = 64
 """Of an array that stays in memory, as the two above of others. Positions expand 8 times."""
 

@@ -11,7 +11,7 @@ from paramviz.errors import DamagedRunError
 from paramviz.schema import FrozenSamples, Plan, TensorInfo
 from paramviz.store import layout, limits
 from paramviz.store.encoded import DamagedArrayError
-from paramviz.store.groups import Array, Damaged, StoredPlan, read_plan
+from paramviz.store.groups import ASCENDING, Array, Damaged, StoredPlan, read_plan, unbacked_bytes
 from paramviz.store.source import Source
 
 Keep = Callable[..., None]
@@ -26,6 +26,7 @@ class PlanReader:
         self._damaged = damaged
         self._keep = keep
         self._plans: list[StoredPlan] = []
+        self._unbacked_bytes = 0
         self._lock = threading.RLock()
 
     @property
@@ -92,6 +93,11 @@ class PlanReader:
         if plan.sketch_basis is not None:
             kept.append(plan.sketch_basis)
         self._keep(layout.plan_key(number), *kept)
+        self._unbacked_bytes += sum(
+            unbacked_bytes(f"{name}/c.0", getattr(plan, name).nbytes, stored.files) for name in ASCENDING
+        )
+        if self._unbacked_bytes > limits.PLAN_UNBACKED_BYTES:
+            raise self._damaged(layout.plan_key(number), "has far more positions than its file has bytes")
         self._plans.append(stored)
 
     def _too_many(self, number: int) -> DamagedRunError:

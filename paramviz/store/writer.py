@@ -31,18 +31,12 @@ from paramviz.schema import (
     Snapshot,
     TensorInfo,
 )
-from paramviz.store import layout
+from paramviz.store import layout, limits
 from paramviz.store.block_writer import BlockWriter
 from paramviz.store.blocks import BLOCK_SNAPSHOTS, TIMELINE_TABLES
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.files import Durability, HeldLock, RunFiles
-from paramviz.store.group_files import (
-    GroupEncoder,
-    LaidOutArray,
-    laid_out,
-    sealed_record,
-    seals,
-)
+from paramviz.store.group_files import GroupEncoder, LaidOutArray, laid_out, sealed_record, seals
 from paramviz.store.journal import commit_entry
 from paramviz.store.journal_writer import JournalWriter
 from paramviz.store.opening import open_files, open_run
@@ -51,7 +45,15 @@ from paramviz.store.reader import Run
 from paramviz.store.records import Record, commit_record, open_record, read_tensors
 from paramviz.store.root import new_root, refuse_older
 from paramviz.store.shapes import Shapes, probe_shape
-from paramviz.store.written_once import NewGroup, basis_group, plan_group, probe_group, vocabulary_group
+from paramviz.store.written_once import (
+    NOTHING_FROZEN,
+    NewGroup,
+    basis_group,
+    plan_group,
+    probe_group,
+    unbacked_of,
+    vocabulary_group,
+)
 
 Array = npt.NDArray[Any]
 
@@ -84,6 +86,7 @@ class RunWriter:
         self._encoder = GroupEncoder()
         self._plans: list[Plan] = []
         self._shapes: list[Shapes] = []
+        self._unbacked_bytes = 0
         self._n_bases = 0
         self._probes: list[Probe] = []
         self._committed: set[int] = set()
@@ -175,7 +178,7 @@ class RunWriter:
         positions: npt.NDArray[np.int64],
         vector_positions: npt.NDArray[np.int64],
         embedding: EmbeddingPlan | None = None,
-        frozen: FrozenSamples | None = None,
+        frozen: FrozenSamples = NOTHING_FROZEN,
         *,
         cell_edges: npt.NDArray[np.int64] | None = None,
         sketch_basis: npt.NDArray[np.float32] | None = None,
@@ -187,7 +190,6 @@ class RunWriter:
         others: see `Plan`.
         UsageError for a catalogue that is more than a reader takes (`limits`).
         """
-        frozen = frozen or FrozenSamples(np.empty(0, np.float16), np.empty(0, np.float32))
         plan = Plan(
             len(self._plans),
             tuple(tensors),
@@ -208,6 +210,12 @@ class RunWriter:
                 f"{self.path}: a catalogue of these {len(tensors):,} tensors could not be read again: it "
                 f"{error}. Leave some of them out by their names."
             ) from error
+        self._unbacked_bytes += unbacked_of(group, self._encoder)
+        if self._unbacked_bytes > limits.PLAN_UNBACKED_BYTES:
+            raise UsageError(
+                f"{self.path}: {len(positions):,} samples, beside those of earlier plans, are more than a "
+                "reader takes. Give smaller budgets, such as SampleBudgets(total_bytes=2_000_000)."
+            )
         self._publish_new(group)
         self._plans.append(plan)
         self._shapes.append(_shapes(plan))
@@ -334,6 +342,7 @@ class RunWriter:
         """Take over the numbering of a run, and journal what a crash kept out of the journal."""
         self._make_private_folders()
         self._plans = list(run.plans)
+        self._unbacked_bytes = sum(unbacked_of(plan_group(plan), self._encoder) for plan in self._plans)
         self._shapes = [_shapes(plan) for plan in self._plans]
         self._n_bases = run.n_bases
         self._probes = [run.probe(number) for number in range(run.n_probes)]

@@ -10,11 +10,15 @@ import numpy.typing as npt
 
 from paramviz.schema import EmbeddingBasis, FrozenSamples, Plan, Probe
 from paramviz.store import layout
-from paramviz.store.group_files import packed_strings
+from paramviz.store.group_files import GroupEncoder, laid_out, packed_strings, seals
+from paramviz.store.groups import ASCENDING, unbacked_bytes
 from paramviz.store.probe_group import probe_record
 from paramviz.store.records import Record, plan_record
 
 Array = npt.NDArray[Any]
+
+
+NOTHING_FROZEN = FrozenSamples(np.empty(0, np.float16), np.empty(0, np.float32))
 
 
 class NewGroup(NamedTuple):
@@ -25,7 +29,7 @@ class NewGroup(NamedTuple):
     record: Record
 
 
-def plan_group(plan: Plan, frozen: FrozenSamples) -> NewGroup:
+def plan_group(plan: Plan, frozen: FrozenSamples = NOTHING_FROZEN) -> NewGroup:
     """frozen: the samples at the last positions of the plan, which no snapshot repeats."""
     arrays: dict[str, Array] = {
         "positions": plan.positions,
@@ -40,6 +44,13 @@ def plan_group(plan: Plan, frozen: FrozenSamples) -> NewGroup:
     if plan.embedding is not None:
         arrays["embedding_tokens"] = plan.embedding.tokens
     return NewGroup(layout.plan_key(plan.number), arrays, plan_record(plan))
+
+
+def unbacked_of(plan: NewGroup, encoder: GroupEncoder) -> int:
+    """How many bytes of a plan's positions a reader takes on trust, see `limits.PLAN_UNBACKED_BYTES`."""
+    arrays = laid_out({name: plan.arrays[name] for name in ASCENDING})
+    files = seals(encoder.files(arrays))
+    return sum(unbacked_bytes(f"{name}/c.0", array.nbytes, files) for name, (array, _) in arrays.items())
 
 
 def basis_group(basis: EmbeddingBasis) -> NewGroup:

@@ -20,8 +20,9 @@ from paramviz.errors import (
     RunExistsError,
     RunLockedError,
     TensorNotFoundError,
+    UsageError,
 )
-from paramviz.schema import Event
+from paramviz.schema import Event, TensorInfo
 from paramviz.store import RunWriter, open_run, verify_run
 from tests.store import made_runs
 
@@ -259,3 +260,35 @@ def test_a_run_moved_elsewhere_is_the_same_run(tmp_path: Path):
     moved = path.rename(tmp_path / "elsewhere.zarr")
     assert open_run(moved).run_id == run_id
     made_runs.assert_same_snapshot(open_run(moved)[1], 1)
+
+
+def test_samples_that_no_reader_would_keep_are_refused_by_the_writer(tmp_path):
+    """Positions of tensors that are kept whole compress ten thousand times."""
+    writer = made_runs.create(tmp_path / "run")
+    n, size = 4_000, 1_000
+    tensors = [
+        TensorInfo(
+            i,
+            f"w{i}",
+            (size,),
+            "float32",
+            "other",
+            None,
+            "other",
+            samples=size,
+            grid=(1, size),
+            offset=i * size,
+        )
+        for i in range(n)
+    ]
+    positions, nothing = np.tile(np.arange(size), n), np.empty(0, np.int64)
+    writer.add_plan(tensors, positions, nothing)
+    with pytest.raises(UsageError, match="SampleBudgets"):
+        writer.add_plan(tensors, positions, nothing)
+    writer.close("finished")
+    run = open_run(tmp_path / "run")
+    assert len(run.plan.positions) == n * size
+    resumed = RunWriter.resume(tmp_path / "run")
+    with pytest.raises(UsageError, match="SampleBudgets"):
+        resumed.add_plan(tensors, positions, nothing)
+    resumed.close("finished")
