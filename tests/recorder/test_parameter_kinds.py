@@ -58,9 +58,11 @@ def test_a_kind_of_tensor_is_recorded_right_or_left_out_with_its_reason(tmp_path
             assert_moments(run[1].statistics(tensor.name), whole)
 
 
-def test_the_page_says_what_the_tests_found(rows):
-    if len(rows) < len(KINDS):
-        pytest.skip("only some of the kinds were recorded")
+def test_the_page_says_what_the_tests_found(tmp_path, rows):
+    for number, kind in enumerate(KINDS):
+        # Others may have been recorded in another process.
+        if kind.title not in rows:
+            rows[kind.title] = row(kind, record(kind, tmp_path / str(number))[0])
     page = PAGE.read_text(encoding="utf-8")
     assert with_table(page, table(rows)) == page, f"docs/PARAMETERS.md is old: run {COMMAND}"
 
