@@ -14,7 +14,7 @@ from paramviz.schema import Plan
 from paramviz.store import Run, layout
 from paramviz.store.dense_source import stored_bytes
 
-TRAINING_KEYS = frozenset({"model", "parameters", "config", "optimizer", "versions", "thinned", "packed"})
+TRAINING_KEYS = frozenset({"model", "parameters", "config", "optimizers", "versions", "thinned", "packed"})
 """Parts of a description that speak of the training and of this copy; all others of who ran it, and where."""
 
 

@@ -193,3 +193,15 @@ def test_other_numbers_are_short():
         "nan",
         "-inf",
     ]
+
+
+def test_what_a_recorder_says_of_the_training_is_told_apart_from_what_reveals_its_user(tmp_path):
+    torch = pytest.importorskip("torch")
+    from paramviz import Recorder
+
+    model = torch.nn.Linear(3, 2)
+    with Recorder(tmp_path / "run", model, torch.optim.SGD(model.parameters(), lr=0.1)) as recorder:
+        recorder.step(0)
+    content = json.loads(info(tmp_path / "run", "--json").stdout)
+    assert {"model", "parameters", "optimizers", "versions"} <= content["description"].keys()
+    assert {"host", "command"} <= content["reveals"].keys()
