@@ -36,10 +36,16 @@ ASCENDING = ("positions", "vector_positions", "cell_edges")
 """Arrays of a plan that may compress very much."""
 
 
-def unbacked_bytes(key: str, n_bytes: int, files: Mapping[str, FileSeal]) -> int:
-    """How many of an array's bytes are more than `limits.KEPT_EXPANSION` times those of its file."""
-    seal = files.get(key)
-    return max(0, n_bytes - limits.KEPT_EXPANSION * (0 if seal is None else seal.length))
+def unbacked_bytes(plan: Plan, files: Mapping[str, FileSeal]) -> int:
+    """How many bytes of a plan's `ASCENDING` arrays are beyond `limits.KEPT_EXPANSION` times their files.
+
+    files: those of the plan's group, by key relative to it.
+    """
+    lengths = {name: seal.length for name in ASCENDING if (seal := files.get(f"{name}/c.0")) is not None}
+    return sum(
+        max(0, getattr(plan, name).nbytes - limits.KEPT_EXPANSION * length)
+        for name, length in lengths.items()
+    )
 
 
 class StoredPlan(NamedTuple):

@@ -11,7 +11,7 @@ from paramviz.errors import DamagedRunError
 from paramviz.schema import FrozenSamples, Plan, TensorInfo
 from paramviz.store import layout, limits
 from paramviz.store.encoded import DamagedArrayError
-from paramviz.store.groups import ASCENDING, Array, Damaged, StoredPlan, read_plan, unbacked_bytes
+from paramviz.store.groups import Array, Damaged, StoredPlan, read_plan, unbacked_bytes
 from paramviz.store.source import Source
 
 Keep = Callable[..., None]
@@ -26,7 +26,8 @@ class PlanReader:
         self._damaged = damaged
         self._keep = keep
         self._plans: list[StoredPlan] = []
-        self._unbacked_bytes = 0
+        self.unbacked_bytes = 0
+        """Of the plans read so far, see `limits.PLAN_UNBACKED_BYTES`."""
         self._lock = threading.RLock()
 
     @property
@@ -93,10 +94,8 @@ class PlanReader:
         if plan.sketch_basis is not None:
             kept.append(plan.sketch_basis)
         self._keep(layout.plan_key(number), *kept)
-        self._unbacked_bytes += sum(
-            unbacked_bytes(f"{name}/c.0", getattr(plan, name).nbytes, stored.files) for name in ASCENDING
-        )
-        if self._unbacked_bytes > limits.PLAN_UNBACKED_BYTES:
+        self.unbacked_bytes += unbacked_bytes(plan, stored.files)
+        if self.unbacked_bytes > limits.PLAN_UNBACKED_BYTES:
             raise self._damaged(layout.plan_key(number), "has far more positions than its file has bytes")
         self._plans.append(stored)
 

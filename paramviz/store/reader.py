@@ -76,7 +76,7 @@ class Run:
         # What a run is made of holds it weakly: let go of, it closes its file at once.
         weak = weakref.proxy(self)
         parts = source, lambda *why: weak.damaged(*why), lambda *kept: weak._keep(*kept)
-        self._plans = PlanReader(*parts)
+        self.plan_reader = PlanReader(*parts)
         self._bases, self._probes = numbered.bases(*parts), numbered.probes(*parts)
         self._shapes: dict[int, Shapes] = {}
         self._kept_bytes = 0
@@ -152,7 +152,7 @@ class Run:
 
     @property
     def n_plans(self) -> int:
-        return self._plans.count
+        return self.plan_reader.count
 
     @property
     def plan(self) -> Plan:
@@ -171,7 +171,7 @@ class Run:
         return self.plan.tensors
 
     def plan_numbered(self, number: int) -> Plan:
-        return self._plans.numbered(number)
+        return self.plan_reader.numbered(number)
 
     def shapes(self, plan: int) -> Shapes:
         """The shapes of the arrays of a snapshot under a plan."""
@@ -183,11 +183,11 @@ class Run:
 
     def frozen(self, plan: int) -> FrozenSamples:
         """Samples of the tensors that do not change under a plan, which no snapshot repeats."""
-        return self._plans.frozen(plan)
+        return self.plan_reader.frozen(plan)
 
     def frozen_samples(self, plan: int, tensor: TensorInfo) -> Array | None:
         """(samples,) of one tensor that does not change under a plan; None if it may."""
-        return self._plans.frozen_samples(plan, tensor)
+        return self.plan_reader.frozen_samples(plan, tensor)
 
     def tensor(self, name: str, plan: int | None = None) -> TensorInfo:
         """The tensor that answers for `name`: itself, or the owner that it is tied to."""

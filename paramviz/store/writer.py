@@ -34,15 +34,15 @@ from paramviz.schema import (
 from paramviz.store import layout, limits
 from paramviz.store.block_writer import BlockWriter
 from paramviz.store.blocks import BLOCK_SNAPSHOTS, TIMELINE_TABLES
-from paramviz.store.codec import CorruptBytesError
 from paramviz.store.files import Durability, HeldLock, RunFiles
 from paramviz.store.group_files import GroupEncoder, LaidOutArray, laid_out, sealed_record, seals
+from paramviz.store.groups import unbacked_bytes
 from paramviz.store.journal import commit_entry
 from paramviz.store.journal_writer import JournalWriter
 from paramviz.store.opening import open_files, open_run
 from paramviz.store.placement import FOLDERS, cannot_write, run_exists
 from paramviz.store.reader import Run
-from paramviz.store.records import Record, commit_record, open_record, read_tensors
+from paramviz.store.records import Record, commit_record
 from paramviz.store.root import new_root, refuse_older
 from paramviz.store.shapes import Shapes, probe_shape
 from paramviz.store.written_once import (
@@ -51,7 +51,7 @@ from paramviz.store.written_once import (
     basis_group,
     plan_group,
     probe_group,
-    unbacked_of,
+    refuse_unreadable,
     vocabulary_group,
 )
 
@@ -203,20 +203,16 @@ class RunWriter:
             np.empty(0, np.int32) if neighbour_tokens is None else neighbour_tokens,
         )
         group = plan_group(plan, frozen)
-        try:
-            read_tensors(open_record(layout.group_metadata(group.record)))
-        except CorruptBytesError as error:
-            raise UsageError(
-                f"{self.path}: a catalogue of these {len(tensors):,} tensors could not be read again: it "
-                f"{error}. Leave some of them out by their names."
-            ) from error
-        self._unbacked_bytes += unbacked_of(group, self._encoder)
-        if self._unbacked_bytes > limits.PLAN_UNBACKED_BYTES:
+        refuse_unreadable(self.path, group)
+        files = self._encoder.files(laid_out(group.arrays))
+        unbacked = self._unbacked_bytes + unbacked_bytes(plan, seals(files))
+        if unbacked > limits.PLAN_UNBACKED_BYTES:
             raise UsageError(
                 f"{self.path}: {len(positions):,} samples, beside those of earlier plans, are more than a "
                 "reader takes. Give smaller budgets, such as SampleBudgets(total_bytes=2_000_000)."
             )
-        self._publish_new(group)
+        self._publish_files(group.key, files, group.record)
+        self._unbacked_bytes = unbacked
         self._plans.append(plan)
         self._shapes.append(_shapes(plan))
         self._journal.note({"k": "plan", "plan": plan.number})
@@ -342,7 +338,7 @@ class RunWriter:
         """Take over the numbering of a run, and journal what a crash kept out of the journal."""
         self._make_private_folders()
         self._plans = list(run.plans)
-        self._unbacked_bytes = sum(unbacked_of(plan_group(plan), self._encoder) for plan in self._plans)
+        self._unbacked_bytes = run.plan_reader.unbacked_bytes
         self._shapes = [_shapes(plan) for plan in self._plans]
         self._n_bases = run.n_bases
         self._probes = [run.probe(number) for number in range(run.n_probes)]
@@ -389,8 +385,11 @@ class RunWriter:
         self._publish_group(group.key, laid_out(group.arrays), group.record)
 
     def _publish_group(self, key: str, arrays: Mapping[str, LaidOutArray], record: Record) -> None:
-        """Write a plan, a basis, a probe, the vocabulary or a block; like a commit, its record comes last."""
-        files = self._encoder.files(arrays)
+        """Write a basis, a probe, the vocabulary or a block."""
+        self._publish_files(key, self._encoder.files(arrays), record)
+
+    def _publish_files(self, key: str, files: Mapping[str, bytes], record: Record) -> None:
+        """Write the files of a group that is written once; like a commit, its record comes last."""
         self._files.start_group(key)
         self._files.write_group(key, files)
         self._files.publish(f"{key}/{layout.GROUP_RECORD}", sealed_record(record, files))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from paramviz.errors import UsageError
 from paramviz.schema import EmbeddingBasis, FrozenSamples, Plan, Probe
 from paramviz.store import layout
-from paramviz.store.group_files import GroupEncoder, laid_out, packed_strings, seals
-from paramviz.store.groups import ASCENDING, unbacked_bytes
+from paramviz.store.codec import CorruptBytesError
+from paramviz.store.group_files import packed_strings
 from paramviz.store.probe_group import probe_record
-from paramviz.store.records import Record, plan_record
+from paramviz.store.records import Record, open_record, plan_record, read_tensors
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +31,7 @@ class NewGroup(NamedTuple):
     record: Record
 
 
-def plan_group(plan: Plan, frozen: FrozenSamples = NOTHING_FROZEN) -> NewGroup:
+def plan_group(plan: Plan, frozen: FrozenSamples) -> NewGroup:
     """frozen: the samples at the last positions of the plan, which no snapshot repeats."""
     arrays: dict[str, Array] = {
         "positions": plan.positions,
@@ -46,11 +48,15 @@ def plan_group(plan: Plan, frozen: FrozenSamples = NOTHING_FROZEN) -> NewGroup:
     return NewGroup(layout.plan_key(plan.number), arrays, plan_record(plan))
 
 
-def unbacked_of(plan: NewGroup, encoder: GroupEncoder) -> int:
-    """How many bytes of a plan's positions a reader takes on trust, see `limits.PLAN_UNBACKED_BYTES`."""
-    arrays = laid_out({name: plan.arrays[name] for name in ASCENDING})
-    files = seals(encoder.files(arrays))
-    return sum(unbacked_bytes(f"{name}/c.0", array.nbytes, files) for name, (array, _) in arrays.items())
+def refuse_unreadable(path: Path | str, plan: NewGroup) -> None:
+    """UsageError for a plan whose catalogue no reader would take."""
+    try:
+        read_tensors(open_record(layout.group_metadata(plan.record)))
+    except CorruptBytesError as error:
+        raise UsageError(
+            f"{path}: a catalogue of these {len(plan.record['tensors']):,} tensors could not be read again: "
+            f"it {error}. Leave some of them out by their names."
+        ) from error
 
 
 def basis_group(basis: EmbeddingBasis) -> NewGroup:

@@ -292,3 +292,36 @@ def test_samples_that_no_reader_would_keep_are_refused_by_the_writer(tmp_path):
     with pytest.raises(UsageError, match="SampleBudgets"):
         resumed.add_plan(tensors, positions, nothing)
     resumed.close("finished")
+
+
+def test_a_plan_that_a_full_disk_keeps_out_is_not_counted_each_time_it_is_tried(tmp_path, monkeypatch):
+    """Of what a reader keeps in mind: the recorder tries again with every snapshot."""
+    writer = made_runs.create(tmp_path / "run")
+    n, size = 1_000, 1_000
+    tensors = [
+        TensorInfo(
+            i,
+            f"w{i}",
+            (size,),
+            "float32",
+            "other",
+            None,
+            "other",
+            samples=size,
+            grid=(1, size),
+            offset=i * size,
+        )
+        for i in range(n)
+    ]
+    arguments = tensors, np.tile(np.arange(size), n), np.empty(0, np.int64)
+
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(writer._files), "write_group", full)
+        for _ in range(10):
+            with pytest.raises(OSError, match="No space"):
+                writer.add_plan(*arguments)
+    assert writer.add_plan(*arguments).number == 0
+    writer.close("finished")
