@@ -7,12 +7,18 @@ other, in the order of the catalogue. Everything here follows from the catalogue
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from paramviz.schema import EmbeddingPlan, TensorInfo
+
+Indices = npt.NDArray[np.int64]
 
 MOST_NORMS = 16_384
 """A matrix with more rows (or columns) than this gives norms of its sampled ones only, and a histogram."""
@@ -35,10 +41,7 @@ class Place:
 
     @property
     def size(self) -> int:
-        n = 1
-        for extent in self.shape:
-            n *= extent
-        return n
+        return math.prod(self.shape)
 
     @property
     def span(self) -> slice:
@@ -90,12 +93,11 @@ class Places:
 
     @cached_property
     def rows(self) -> Packing:
-        embedding = self._plan.embedding
-        return Packing((t.index, (n_row_norms(t, embedding),)) for t in self._recorded if has_norms(t))
+        return Packing((t.index, (self._n_rows(t),)) for t in self._recorded if has_norms(t))
 
     @cached_property
     def columns(self) -> Packing:
-        return Packing((t.index, (n_column_norms(t),)) for t in self._recorded if has_norms(t))
+        return Packing((t.index, (self._n_columns(t),)) for t in self._recorded if has_norms(t))
 
     @cached_property
     def long(self) -> Packing:
@@ -114,6 +116,14 @@ class Places:
     def spectra(self) -> Packing:
         return Packing((t.index, (min(t.matrix_shape),)) for t in self._recorded if has_norms(t))
 
+    def _n_rows(self, tensor: TensorInfo) -> int:
+        rows = normed_rows(tensor, self._plan.embedding, np.arange(tensor.grid[0]))
+        return tensor.matrix_shape[0] if rows is None else len(rows)
+
+    def _n_columns(self, tensor: TensorInfo) -> int:
+        columns = normed_columns(tensor, np.arange(tensor.grid[1]))
+        return tensor.matrix_shape[1] if columns is None else len(columns)
+
 
 def has_cells(tensor: TensorInfo) -> bool:
     """Whether a tensor is summed up over cells: not if it is kept whole, since each cell is then a sample."""
@@ -130,20 +140,19 @@ def is_long(tensor: TensorInfo) -> bool:
     return has_norms(tensor) and tensor.matrix_shape[0] > MOST_NORMS
 
 
-def n_row_norms(tensor: TensorInfo, embedding: EmbeddingPlan | None) -> int:
-    """How many rows of a matrix have a norm of their own: all; of a long one the recorded tokens, or those
-    that are sampled."""
+def normed_rows(tensor: TensorInfo, embedding: EmbeddingPlan | None, sampled_R: Indices) -> Indices | None:
+    """Which rows of a matrix have a norm of their own: all (None); of a long one the recorded tokens, or
+    those that are sampled."""
     if not is_long(tensor):
-        return tensor.matrix_shape[0]
+        return None
     if embedding is not None and embedding.tensor == tensor.name:
-        return len(embedding.tokens)
-    return tensor.grid[0]
+        return embedding.tokens.astype(np.int64)
+    return sampled_R
 
 
-def n_column_norms(tensor: TensorInfo) -> int:
-    """How many columns of a matrix have a norm of their own: all, or the sampled ones of a wide one."""
-    columns = tensor.matrix_shape[1]
-    return columns if columns <= MOST_NORMS else tensor.grid[1]
+def normed_columns(tensor: TensorInfo, sampled_C: Indices) -> Indices | None:
+    """Which columns of a matrix have a norm of their own: all (None), or the sampled ones of a wide one."""
+    return None if tensor.matrix_shape[1] <= MOST_NORMS else sampled_C
 
 
 def heads_shape(tensor: TensorInfo) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paramviz.errors import UsageError
+from paramviz.schema import matrix_shape
 
 Index = npt.NDArray[np.int64]
 
@@ -90,16 +91,6 @@ def sample_grid(
     if transposed:
         return _grid(drawn_inner, drawn_out, n_columns, inner_edges, out_edges)
     return _grid(drawn_out, drawn_inner, n_columns, out_edges, inner_edges)
-
-
-def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(rows, columns) of a tensor seen as a matrix: `shape[0]` times the rest, a vector as one row."""
-    if len(shape) <= 1:
-        return 1, shape[0] if shape else 1
-    columns = 1
-    for extent in shape[1:]:
-        columns *= extent
-    return shape[0], columns
 
 
 def _grid(rows: Index, columns: Index, n_columns: int, row_edges: Index, column_edges: Index) -> SampleGrid:

@@ -6,6 +6,7 @@ lie on disk.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -133,6 +134,11 @@ def histogram_edges() -> npt.NDArray[np.float64]:
     return np.concatenate([[-np.inf], -magnitudes[::-1], [0.0], magnitudes, [np.inf]])
 
 
+def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(rows, columns) of a tensor seen as a matrix: `shape[0]` times the rest, a vector as one row."""
+    return (1, math.prod(shape)) if len(shape) <= 1 else (shape[0], math.prod(shape[1:]))
+
+
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
     """One parameter (or buffer) of the model, and where its samples lie in a snapshot.
@@ -167,10 +173,7 @@ class TensorInfo:
     @property
     def size(self) -> int:
         """Number of elements of the whole tensor."""
-        n = 1
-        for extent in self.shape:
-            n *= extent
-        return n
+        return math.prod(self.shape)
 
     @property
     def whole(self) -> bool:
@@ -179,13 +182,8 @@ class TensorInfo:
 
     @property
     def matrix_shape(self) -> tuple[int, int]:
-        """(rows, columns) of the tensor seen as a matrix; a vector is one row."""
-        if len(self.shape) <= 1:
-            return 1, self.size
-        columns = 1
-        for extent in self.shape[1:]:
-            columns *= extent
-        return self.shape[0], columns
+        """(rows, columns) of the tensor seen as a matrix."""
+        return matrix_shape(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

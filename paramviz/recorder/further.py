@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from paramviz.places import Packing, Places, is_long, n_column_norms
+from paramviz.places import Indices, Packing, Places, normed_columns, normed_rows
 from paramviz.quantities import Quantities
 from paramviz.recorder import embedding_view
 from paramviz.recorder.embedding import Rows
@@ -19,8 +19,9 @@ from paramviz.recorder.grids import Grids
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.singular import all_values
 from paramviz.scaled import to_scaled
-from paramviz.schema import HISTOGRAM_BINS, NEIGHBOURS, EmbeddingPlan, TensorInfo
+from paramviz.schema import HISTOGRAM_BINS, MOMENT_KEYS, NEIGHBOURS, EmbeddingPlan, TensorInfo
 from paramviz.statistics import GridSums, measure
+from paramviz.store.layout import CELL_ARRAYS, NORM_ARRAYS
 
 Arrays = dict[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
@@ -39,15 +40,15 @@ def scaled_samples(plan: ModelPlan, samples: npt.NDArray[np.float32], of: str) -
 
 def cells(plan: ModelPlan, grids: Grids) -> Arrays:
     """Mean, rms and largest magnitude over the cells of the sampled tensors."""
-    packing = plan.places.cells
-    names = ("cells_mean", "cells_rms", "cells_absmax")
-    arrays: Arrays = {name: np.full(packing.length, np.nan, np.float16) for name in names}
-    exponents = np.zeros((packing.entries, len(names)), np.int16)
+    packing, of = plan.places.cells, grids.tensors
+    arrays: Arrays = {name: np.full(packing.length, np.nan, np.float16) for name in CELL_ARRAYS}
+    exponents = np.zeros((packing.entries, len(CELL_ARRAYS)), np.int16)
     for index, place in packing.places.items():
-        sums = grids.tensors.get(index)
+        sums = of.get(index)
         if sums is None:
             continue
-        for k, (name, of_cells) in enumerate(zip(names, (sums.mean, sums.rms, sums.largest), strict=True)):
+        in_order = (sums.mean, sums.rms, sums.largest)
+        for k, (name, of_cells) in enumerate(zip(CELL_ARRAYS, in_order, strict=True)):
             arrays[name][place.span], exponents[place.entry, k] = to_scaled(of_cells.reshape(-1))
     return {**arrays, "cell_exponents": exponents}
 
@@ -55,12 +56,13 @@ def cells(plan: ModelPlan, grids: Grids) -> Arrays:
 def norms(plan: ModelPlan, grids: Grids, gradients: Mapping[int, GridSums]) -> Arrays:
     """Norms of rows and columns of weights and of their gradients, and histograms of very many rows."""
     places = plan.places
-    exponents = np.zeros((places.rows.entries, 4), np.int16)
-    arrays: Arrays = {}
-    for k, (prefix, of) in enumerate((("", grids.tensors), ("gradient_", gradients))):
-        for axis, packing in enumerate((places.rows, places.columns)):
-            name = f"{prefix}{('row', 'column')[axis]}_norms"
-            arrays[name] = _norms(plan, packing, of, axis, exponents[:, 2 * k + axis])
+    exponents = np.zeros((places.rows.entries, len(NORM_ARRAYS)), np.int16)
+    axes = ((0, places.rows), (1, places.columns))
+    in_order = ((of, axis, packing) for of in (grids.tensors, gradients) for axis, packing in axes)
+    arrays: Arrays = {
+        name: _norms(plan, packing, of, axis, exponents[:, k])
+        for k, (name, (of, axis, packing)) in enumerate(zip(NORM_ARRAYS, in_order, strict=True))
+    }
     if places.long.entries:
         arrays["row_norm_histograms"] = _histograms(places, grids)
     return {**arrays, "norm_exponents": exponents}
@@ -112,22 +114,16 @@ def _norms(
     return result
 
 
-def _kept(plan: ModelPlan, tensor: TensorInfo, axis: int) -> npt.NDArray[np.int64] | None:
+def _kept(plan: ModelPlan, tensor: TensorInfo, axis: int) -> Indices | None:
     """The rows or columns of which there are norms; None for all."""
-    if axis == 0 and is_long(tensor):
-        embedding = plan.embedding
-        if embedding is not None and embedding.tensor == tensor.name:
-            return embedding.tokens.astype(np.int64)
-        return plan.grids[tensor.index].rows
-    if axis == 1 and n_column_norms(tensor) < tensor.matrix_shape[1]:
-        return plan.grids[tensor.index].columns
-    return None
+    grid = plan.grids[tensor.index]
+    return normed_columns(tensor, grid.columns) if axis else normed_rows(tensor, plan.embedding, grid.rows)
 
 
 def _histograms(places: Places, grids: Grids) -> npt.NDArray[np.uint32]:
-    result = np.zeros((places.long.entries, HISTOGRAM_BINS), np.uint32)
+    result, of = np.zeros((places.long.entries, HISTOGRAM_BINS), np.uint32), grids.tensors
+    ignored = np.empty(len(MOMENT_KEYS))
     for index, place in places.long.places.items():
-        if index in grids.tensors:
-            ignored = np.empty(14)
-            measure(grids.tensors[index].row_norms, ignored, result[place.entry])
+        if index in of:
+            measure(of[index].row_norms, ignored, result[place.entry])
     return result

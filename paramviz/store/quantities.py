@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paramviz.errors import NotRecordedError
-from paramviz.places import Packing, is_long, n_column_norms
+from paramviz.places import Indices, Packing, normed_columns, normed_rows
 from paramviz.scaled import from_scaled
 from paramviz.schema import TensorInfo, histogram_edges
 from paramviz.store import layout
@@ -100,22 +100,14 @@ class Quantities:
         return Cells(mean, rms, absmax, edges[: n_rows + 1], edges[n_rows + 1 :])
 
     def row_norms(self, tensor: TensorInfo, of: Of) -> Norms:
-        embedding = self._plan.embedding
-        if not is_long(tensor):
-            indices = np.arange(tensor.matrix_shape[0], dtype=np.int64)
-        elif embedding is not None and embedding.tensor == tensor.name:
-            indices = embedding.tokens.astype(np.int64)
-        else:
-            indices = self._sampled(tensor)[0]
-        return Norms(indices, self._norms(tensor, of, 0))
+        norms = self._norms(tensor, of, 0)
+        return Norms(
+            _or_all(normed_rows(tensor, self._plan.embedding, self._sampled(tensor)[0]), norms), norms
+        )
 
     def column_norms(self, tensor: TensorInfo, of: Of) -> Norms:
-        columns = tensor.matrix_shape[1]
-        if n_column_norms(tensor) == columns:
-            indices = np.arange(columns, dtype=np.int64)
-        else:
-            indices = self._sampled(tensor)[1]
-        return Norms(indices, self._norms(tensor, of, 1))
+        norms = self._norms(tensor, of, 1)
+        return Norms(_or_all(normed_columns(tensor, self._sampled(tensor)[1]), norms), norms)
 
     def row_norm_histogram(
         self, tensor: TensorInfo
@@ -181,3 +173,7 @@ class Quantities:
             f"{self._snapshot}: {tensor.name} ({tensor.role}, {tensor.shape}) has no {what}.",
             path=self._snapshot.path,
         )
+
+
+def _or_all(indices: Indices | None, norms: Floats) -> Indices:
+    return np.arange(len(norms), dtype=np.int64) if indices is None else indices

@@ -12,7 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from paramviz.errors import UsageError
-from paramviz.sampling import SampleBudgets, matrix_shape, sample_grid
+from paramviz.sampling import SampleBudgets, sample_grid
+from paramviz.schema import matrix_shape
 
 extents = st.integers(1, 3000)
 budgets = st.integers(1, 5000)
