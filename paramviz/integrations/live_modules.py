@@ -13,8 +13,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-_WRAPPERS = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
-"""Modules that only wrap another one, and what they call it."""
+from paramviz.recorder.probe_isolation import unwrapped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,15 +83,9 @@ def _outermost(modules: Sequence[nn.Module], wanted: Mapping[int, None]) -> list
         around = holders.get(id(module), [])
         owners += around
         if not around:
-            bare = _unwrapped(module)
+            bare = unwrapped(module)
             outermost[id(bare)] = bare
     return list(outermost.values())
-
-
-def _unwrapped(module: nn.Module) -> nn.Module:
-    while (inner := module._modules.get(_WRAPPERS.get(type(module).__name__, ""))) is not None:
-        module = inner
-    return module
 
 
 def _together(modules: Sequence[nn.Module]) -> nn.ModuleDict:

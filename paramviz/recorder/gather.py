@@ -27,9 +27,10 @@ def gather(frame: Frame, quantities: Quantities, singular: SingularValues) -> No
     frame.grids = Grids()
     with torch.no_grad():
         addresses = addresses_of((source.tensor for source in plan.sources), plan.batch.sizes.tolist())
-        _gather_plain(frame, quantities, addresses)
+        summed = plan.batch.summed(quantities) & (frame.tier == "key")
+        _gather_plain(frame, quantities, addresses, summed)
         for i in np.flatnonzero(addresses == 0):
-            _gather_one(frame, quantities, plan.sources[i])
+            _gather_one(frame, quantities, plan.sources[i], bool(summed[i]))
         if "head_norms" in quantities:
             for index in plan.places.heads.places:
                 frame.grids.take_heads(plan, plan.source_of[index], transfers)
@@ -69,21 +70,22 @@ def plain_gradient(gradient: torch.Tensor, scale: torch.Tensor | None) -> torch.
     return wide / scale.to(wide.device, non_blocking=True)
 
 
-def measure_gradient(
-    gradient: torch.Tensor,
-    scale: torch.Tensor | None,
+def measure_tensor(
+    tensor: torch.Tensor,
     statistics: npt.NDArray[np.float64],
+    histogram: npt.NDArray[np.uint32] | None,
     transfers: Transfers,
 ) -> None:
-    """Statistics of a gradient, divided by `scale` (0-d) if it is still scaled, into (14,) float64."""
-    with torch.no_grad():
-        gradient = plain_gradient(gradient, scale)
-        if not views.is_on_host(gradient):
-            transfers.add(measure_on_device(views.as_real(gradient)), statistics)
-        elif views.has_array(gradient):
-            measure(views.host_view(gradient), statistics, None)
-        else:
-            measure_parts(views.parts(views.matrix_view(gradient)), statistics, None)
+    """Statistics into (14,) float64, and a histogram into (64,) unless it is None."""
+    if not views.is_on_host(tensor):
+        tensor = views.as_real(tensor.detach())
+        transfers.add(measure_on_device(tensor), statistics)
+        if histogram is not None:
+            transfers.add(histogram_on_device(tensor), histogram)
+    elif views.has_array(tensor):
+        measure(views.host_view(tensor), statistics, histogram)
+    else:
+        measure_parts(views.parts(views.matrix_view(tensor)), statistics, histogram)
 
 
 def sample_tensor(
@@ -111,42 +113,31 @@ def _elements(flat: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     return flat[positions]
 
 
-def _gather_plain(frame: Frame, quantities: Quantities, addresses: npt.NDArray[np.int64]) -> None:
+def _gather_plain(
+    frame: Frame, quantities: Quantities, addresses: npt.NDArray[np.int64], summed: npt.NDArray[np.bool_]
+) -> None:
     """The tensors that have an address, in a few calls however many they are."""
     batch, which = frame.plan.batch, np.flatnonzero(addresses)
     if "statistics" in quantities or "histograms" in quantities:
         histograms = frame.histograms if "histograms" in quantities else None
         batch.measure(which, addresses[which], frame.statistics, histograms)
     batch.take(which, addresses[which], frame.samples)
-    if frame.tier == "key":
-        summed = np.flatnonzero((addresses != 0) & batch.summed(quantities))
-        if len(summed):
-            frame.grids.plain = batch.sums(summed, addresses[summed], with_cells="cells" in quantities)
+    added = np.flatnonzero((addresses != 0) & summed)
+    if len(added):
+        frame.grids.plain = batch.sums(added, addresses[added], with_cells="cells" in quantities)
 
 
-def _gather_one(frame: Frame, quantities: Quantities, source: Source) -> None:
+def _gather_one(frame: Frame, quantities: Quantities, source: Source, is_summed: bool) -> None:
     if "statistics" in quantities or "histograms" in quantities:
-        _take_statistics(frame, source)
+        histogram = frame.histograms[source.index] if "histograms" in quantities else None
+        measure_tensor(source.tensor, frame.statistics[source.index], histogram, frame.transfers)
     _take_samples(source, frame.samples[source.begin : source.end], frame.transfers)
-    batch = frame.plan.batch
-    if frame.tier == "key" and batch.summed(quantities)[batch.place_of[source.index]]:
+    if is_summed:
         frame.grids.take(source, frame.transfers)
 
 
 def _take_samples(source: Source, out: npt.NDArray[np.float32], transfers: Transfers) -> None:
     sample_tensor(source.tensor, source.positions, out, transfers)
-
-
-def _take_statistics(frame: Frame, source: Source) -> None:
-    statistics, histogram = frame.statistics[source.index], frame.histograms[source.index]
-    if not views.is_on_host(source.tensor):
-        tensor = views.as_real(source.tensor.detach())
-        frame.transfers.add(measure_on_device(tensor), statistics)
-        frame.transfers.add(histogram_on_device(tensor), histogram)
-    elif views.has_array(source.tensor):
-        measure(views.host_view(source.tensor), statistics, histogram)
-    else:
-        measure_parts(views.parts(views.matrix_view(source.tensor)), statistics, histogram)
 
 
 def _copy_matrices(frame: Frame) -> None:

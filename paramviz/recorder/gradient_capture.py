@@ -12,7 +12,7 @@ import torch
 
 from paramviz.quantities import Quantities
 from paramviz.recorder.frames import Gradients
-from paramviz.recorder.gather import measure_gradient, plain_gradient, sample_tensor
+from paramviz.recorder.gather import measure_tensor, plain_gradient, sample_tensor
 from paramviz.recorder.grids import sum_matrix
 from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.model_plan import ModelPlan
@@ -101,7 +101,7 @@ class Capture:
 
     def _measure(self, index: int, gradient: torch.Tensor) -> None:
         if "gradient_statistics" in self.quantities:
-            measure_gradient(gradient, None, self.statistics[index], self.transfers)
+            measure_tensor(gradient, self.statistics[index], None, self.transfers)
         source = self.plan.source_of.get(index)
         if source is not None and self.samples is not None:
             out = self.samples[source.begin : source.end]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ from paramviz.recorder import views
 from paramviz.recorder.device_grid import device_grid, device_groups
 from paramviz.recorder.model_plan import ModelPlan, Source
 from paramviz.recorder.transfers import Transfers
-from paramviz.statistics import GridSums, group_parts, group_squares, sum_grid, sum_parts
+from paramviz.statistics import GridSums, group_parts, group_squares, sum_grid, sum_parts, whole_axis
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,14 +44,14 @@ class Grids:
         """Squares of the equal parts of an attention weight, along its stored axes."""
         tensor = plan.tensors[source.index]
         groups = stored_groups(tensor.row_groups, tensor.column_groups, transposed=tensor.transposed)
+        x = views.matrix_view(source.tensor)
         if views.is_on_host(source.tensor) and views.has_array(source.tensor):
-            self.heads[source.index] = group_squares(matrix_of(views.host_view(source.tensor)), *groups)
+            self.heads[source.index] = group_squares(views.host_view(x), *groups)
         elif views.is_on_host(source.tensor):
-            x = views.matrix_view(source.tensor)
             self.heads[source.index] = group_parts(tuple(x.shape), views.parts(x), *groups)
         else:
             squares = np.zeros(groups)
-            transfers.add(device_groups(views.matrix_view(source.tensor), *groups), squares)
+            transfers.add(device_groups(x, *groups), squares)
             self.heads[source.index] = squares
 
 
@@ -62,22 +61,16 @@ def sum_matrix(
     transfers: Transfers,
 ) -> GridSums:
     """The sums of a tensor seen as a matrix, over the cells between `edges`, or as one cell."""
-    row_edges, column_edges = edges or (None, None)
-    if views.is_on_host(tensor) and views.has_array(tensor):
-        return sum_grid(matrix_of(views.host_view(tensor)), row_edges, column_edges)
     x = views.matrix_view(tensor)
+    shape = tuple(x.shape)
+    row_edges, column_edges = edges or (whole_axis(shape[0]), whole_axis(shape[1]))
+    if views.is_on_host(tensor) and views.has_array(tensor):
+        return sum_grid(views.host_view(x), row_edges, column_edges)
     if views.is_on_host(tensor):
-        return sum_parts(tuple(x.shape), views.parts(x), row_edges, column_edges)
-    rows, columns = x.shape
-    row_edges = np.array([0, rows]) if row_edges is None else row_edges
-    column_edges = np.array([0, columns]) if column_edges is None else column_edges
-    cells = (len(row_edges) - 1, len(column_edges) - 1)
-    n, total, squares, absmax = np.zeros((4, *cells))
-    sums = GridSums(n, total, squares, absmax, np.zeros(rows), np.zeros(columns))
-    parts = device_grid(x, row_edges, column_edges)
-    for part, destination in zip(
-        parts, (n, total, squares, absmax, sums.row_squares, sums.column_squares), strict=True
-    ):
+        return sum_parts(shape, views.parts(x), row_edges, column_edges)
+    sums = GridSums.zeros(shape, row_edges, column_edges)
+    destinations = (sums.n, sums.total, sums.squares, sums.absmax, sums.row_squares, sums.column_squares)
+    for part, destination in zip(device_grid(x, row_edges, column_edges), destinations, strict=True):
         transfers.add(part, destination)
     return sums
 
@@ -85,8 +78,3 @@ def sum_matrix(
 def stored_groups(row_groups: int, column_groups: int, *, transposed: bool) -> tuple[int, int]:
     """Groups along the stored axes; the catalogue counts them along the canonical (out, in)."""
     return (column_groups, row_groups) if transposed else (row_groups, column_groups)
-
-
-def matrix_of(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A tensor as `shape[0]` rows times the rest; a vector is one row."""
-    return x.reshape(1, -1) if x.ndim <= 1 else x.reshape(x.shape[0], -1)

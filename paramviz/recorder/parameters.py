@@ -12,7 +12,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 _UNINITIALISED = (UninitializedParameter, UninitializedBuffer)
 
-_HEADS = ("n_head", "n_heads", "num_heads", "num_attention_heads")
+HEAD_COUNTS = ("n_head", "n_heads", "num_heads", "num_attention_heads")
 """What models call their number of attention heads."""
 
 
@@ -123,7 +123,7 @@ def heads_of(model: nn.Module) -> dict[nn.Module, int | None]:
 
 def _own_heads(module: nn.Module) -> int | None:
     for holder in (module, getattr(module, "config", None)):
-        for attribute in _HEADS:
+        for attribute in HEAD_COUNTS:
             value = getattr(holder, attribute, None)
             if isinstance(value, int) and not isinstance(value, bool) and value > 0:
                 return value

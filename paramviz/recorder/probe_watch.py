@@ -14,6 +14,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from paramviz.recorder.failsafe import describe
+from paramviz.recorder.parameters import HEAD_COUNTS
 from paramviz.recorder.probe_activations import OutputTotals, first_floats, rms_of
 from paramviz.recorder.probe_attention import HeadTotals, from_logits, from_queries_and_keys
 from paramviz.recorder.probe_isolation import WriteGuard
@@ -22,7 +23,7 @@ MOST_LAYERS = 512
 MOST_MODULES = 4096
 """What a probe tells of at most; what comes later in the forward is left out, and the run says so."""
 
-_HEAD_COUNTS = ("num_heads", "n_head", "n_heads", "num_attention_heads", "nhead")
+_HEAD_COUNTS = (*HEAD_COUNTS, "nhead")
 _FUSED = "_scaled_dot_product_"
 _SOFTMAX = ("_softmax", "_safe_softmax")
 

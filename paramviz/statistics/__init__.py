@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paramviz.statistics.engines import current_engine
-from paramviz.statistics.grid import GridSums, group_parts, group_squares, sum_grid, sum_parts
+from paramviz.statistics.grid import GridSums, group_parts, group_squares, sum_grid, sum_parts, whole_axis
 from paramviz.statistics.many import ManyGrids, ManySums, measure_many, moments_many, take_many
 from paramviz.statistics.moments import measure, measure_parts
 from paramviz.statistics.updates import compare_samples
@@ -24,6 +24,7 @@ __all__ = [
     "sum_parts",
     "take_many",
     "warm_up",
+    "whole_axis",
 ]
 
 

@@ -33,6 +33,12 @@ class GridSums:
     row_squares: Floats
     column_squares: Floats
 
+    @classmethod
+    def zeros(cls, shape: tuple[int, ...], row_edges: Edges, column_edges: Edges) -> GridSums:
+        """The sums of nothing, for a matrix of this shape with these cells."""
+        n, total, squares, absmax = np.zeros((4, len(row_edges) - 1, len(column_edges) - 1))
+        return cls(n, total, squares, absmax, np.zeros(shape[0]), np.zeros(shape[1]))
+
     @property
     def mean(self) -> Floats:
         """(R, C), NaN where no element of a cell is finite; so are the next two."""
@@ -60,6 +66,11 @@ class GridSums:
         return np.where(self.n > 0, of_cells, np.nan)
 
 
+def whole_axis(extent: int) -> Edges:
+    """The edges of an axis that is one cell."""
+    return np.array([0, extent], np.int64)
+
+
 def sum_grid(
     x_RC: npt.NDArray[Any], row_edges: Edges | None = None, column_edges: Edges | None = None
 ) -> GridSums:
@@ -79,13 +90,10 @@ def sum_parts(
     column_edges: Edges | None = None,
 ) -> GridSums:
     """The sums of a matrix that comes in parts: (some rows, columns) each, all rows in turn."""
-    rows, columns = shape
-    row_edges = np.array([0, rows], np.int64) if row_edges is None else row_edges
-    column_edges = np.array([0, columns], np.int64) if column_edges is None else column_edges
-    cells = (len(row_edges) - 1, len(column_edges) - 1)
-    n, total, squares, absmax = np.zeros((4, *cells))
-    sums = GridSums(n, total, squares, absmax, np.zeros(rows), np.zeros(columns))
-    row_cell = np.repeat(np.arange(cells[0]), np.diff(row_edges))
+    row_edges = whole_axis(shape[0]) if row_edges is None else row_edges
+    column_edges = whole_axis(shape[1]) if column_edges is None else column_edges
+    sums = GridSums.zeros(shape, row_edges, column_edges)
+    row_cell = np.repeat(np.arange(len(row_edges) - 1), np.diff(row_edges))
     for begin, x in _counted(parts):
         current_engine().sum_up(
             x,

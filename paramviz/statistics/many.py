@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paramviz.statistics.engines import current_engine
-from paramviz.statistics.grid import GridSums
+from paramviz.statistics.grid import GridSums, whole_axis
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -79,7 +79,7 @@ class ManyGrids:
     ) -> ManyGrids:
         """edges: as in `sum_grid`; None for one cell."""
         every = [
-            pair or (np.array([0, shape[0]], np.int64), np.array([0, shape[1]], np.int64))
+            pair or (whole_axis(shape[0]), whole_axis(shape[1]))
             for shape, pair in zip(shapes, edges, strict=True)
         ]
         counts = np.array([[len(rows), len(columns)] for rows, columns in every], np.int64).reshape(-1, 2)

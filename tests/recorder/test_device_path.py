@@ -17,7 +17,7 @@ from paramviz.quantities import QUANTITIES
 from paramviz.recorder import device_statistics, views
 from paramviz.recorder.device_statistics import histogram_on_device, measure_on_device
 from paramviz.recorder.frames import FramePool
-from paramviz.recorder.gather import gather, measure_gradient
+from paramviz.recorder.gather import gather, measure_tensor, plain_gradient
 from paramviz.recorder.model_plan import Selection
 from paramviz.recorder.plan_keeper import PlanKeeper
 from paramviz.recorder.singular import SingularValues
@@ -101,9 +101,9 @@ def test_a_gradient_is_the_same_through_the_device_path(monkeypatch, scale):
     divisor = None if scale is None else torch.tensor(scale)
     rows = np.full((2, len(MOMENT_KEYS)), np.nan)
     transfers = Transfers()
-    measure_gradient(gradient, divisor, rows[0], transfers)
+    measure_tensor(plain_gradient(gradient, divisor), rows[0], None, transfers)
     monkeypatch.setattr(views, "is_on_host", lambda tensor: False)
-    measure_gradient(gradient, divisor, rows[1], transfers)
+    measure_tensor(plain_gradient(gradient, divisor), rows[1], None, transfers)
     transfers.start()
     transfers.finish()
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-9)
