@@ -111,13 +111,7 @@ class Onlooker:
         return self._run
 
     def _read(self, run: Run, iteration: int) -> None:
-        for key in made_runs.ARRAYS:
-            try:
-                read = run[iteration].array(key)
-            except DamagedRunError:
-                continue
-            assert read is not None
-            assert read.tobytes() == getattr(made_runs.snapshot(iteration), key).tobytes()
+        made_runs.assert_right_or_refused(run, iteration)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paramviz.errors import DamagedRunError, ParamvizError
 from paramviz.schema import (
     GRADIENT_KEYS,
     STATISTIC_KEYS,
@@ -16,7 +17,7 @@ from paramviz.schema import (
     Snapshot,
     TensorInfo,
 )
-from paramviz.store import Durability, RunWriter
+from paramviz.store import Durability, Run, RunWriter
 
 TENSORS = (
     TensorInfo(
@@ -129,6 +130,17 @@ def make_run(path: Path, iterations: int = 3) -> Path:
         write(writer, iteration)
     writer.close("finished")
     return path
+
+
+def assert_right_or_refused(run: Run, iteration: int, refusal: type[ParamvizError] = DamagedRunError) -> None:
+    """Every array of a snapshot that can be read is the one that was recorded, bit for bit."""
+    for key in ARRAYS:
+        try:
+            read = run[iteration].array(key)
+        except refusal:
+            continue
+        assert read is not None
+        assert read.tobytes() == getattr(snapshot(iteration), key).tobytes()
 
 
 def assert_same_snapshot(stored: object, iteration: int) -> None:
