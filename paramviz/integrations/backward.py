@@ -28,8 +28,8 @@ class DifferentiatedLoss:
         self._undo: list[Callable[[], None]] = []
 
     def attach(self) -> None:
-        _wrap(torch.autograd, "backward", lambda original: self._noting(original), self._undo)
-        _wrap(GradScaler, "scale", lambda original: self._remembering(original), self._undo)
+        wrap(torch.autograd, "backward", lambda original: self._noting(original), self._undo)
+        wrap(GradScaler, "scale", lambda original: self._remembering(original), self._undo)
 
     def detach(self) -> None:
         """Put back what was wrapped, unless somebody else has wrapped it since."""
@@ -88,12 +88,14 @@ class DifferentiatedLoss:
             self._total = self._total + loss.to(self._total.device, non_blocking=True)
 
 
-def _wrap(
+def wrap(
     owner: Any,
     name: str,
     wrapping: Callable[[Callable[..., Any]], Callable[..., Any]],
     undo: list[Callable[[], None]],
 ) -> None:
+    """Replace a function of `owner`; what puts it back, unless somebody else has wrapped it since, is added
+    to `undo`."""
     original = getattr(owner, name)
     wrapper = wrapping(original)
     setattr(owner, name, wrapper)

@@ -12,7 +12,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import LBFGS, Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from paramviz.integrations.backward import DifferentiatedLoss
+from paramviz.integrations.backward import DifferentiatedLoss, wrap
 from paramviz.integrations.live_modules import Training, count_living_modules, find_training
 from paramviz.integrations.script import ELSEWHERE, ScriptOptions
 from paramviz.recorder import Recorder
@@ -45,8 +45,8 @@ class TrainingWatch:
             register_optimizer_step_pre_hook(self._hook(self._before)),
             register_optimizer_step_post_hook(self._hook(self._after)),
         ]
-        self._scaler_step = GradScaler.step
-        GradScaler.step = self._watching_scaler(GradScaler.step)  # type: ignore[method-assign]
+        self._undo: list[Callable[[], None]] = []
+        wrap(GradScaler, "step", self._watching_scaler, self._undo)
 
     def end(self, error: BaseException | None) -> None:
         """The script is over. error: what ended it, if anything did."""
@@ -54,8 +54,8 @@ class TrainingWatch:
             return
         for handle in self._handles:
             handle.remove()
-        if getattr(GradScaler.step, "__wrapped__", None) is self._scaler_step:
-            GradScaler.step = self._scaler_step  # type: ignore[method-assign]
+        for put_back in self._undo:
+            put_back()
         recorder = self._recorder
         if recorder is not None:
             if self._stepped:
