@@ -1,6 +1,6 @@
 """The statistics of a run of elements as compiled loops: one read from memory, no temporaries of its size.
 
-Importing this module needs numba. Each block of 4,096 elements is sliced off first (an
+Importing this module needs numba. Each block of 2,048 elements is sliced off first (an
 index with an offset keeps a wrap-around check that stops vectorisation) and stays in
 the first-level cache while small loops, each of which the compiler vectorises, go over it.
 Extremes and counts are found on the elements' bits as integers, which need no care for
@@ -103,17 +103,21 @@ def accumulate_with(
     for start in range(0, x.size, BLOCK):
         block = x[start : start + BLOCK]
         words, unsigned_words = signed[start : start + BLOCK], unsigned[start : start + BLOCK]
-        low, high, absmax, nearest = _extremes(words, unsigned_words)
+        # Distances to the mean so far: what they lose is small beside the variance between the blocks.
+        about = tally[MEAN] if tally[N] else _sum(block) / block.size
+        low, high, absmax, nearest, s1, s2, s3, s4 = _sweep(block, words, unsigned_words, about)
         if absmax >= limits[0]:
             n = _keep_finite(words, limits[0], kept_signed, tally)
             if n == 0:
                 continue
             block, words, unsigned_words = kept[:n], kept_signed[:n], kept_unsigned[:n]
-            low, high, absmax, nearest = _extremes(words, unsigned_words)
+            about = tally[MEAN] if tally[N] else _sum(block) / n
+            low, high, absmax, nearest, s1, s2, s3, s4 = _sweep(block, words, unsigned_words, about)
 
         edges_signed[0], edges_signed[1] = low, high
         tally[MIN] = min(tally[MIN], edges[0])
         tally[MAX] = max(tally[MAX], edges[1])
+        _merge_about(tally, block.size, about, s1, s2, s3, s4)
         if absmax >= limits[3]:
             tally[N_OVERFLOW] += _count_from(words, limits[3])
         if nearest < limits[1]:
@@ -126,39 +130,47 @@ def accumulate_with(
         elif bins.size:
             _count_bins(words, shift, bins)
 
-        # Distances to the mean so far: what they lose is small beside the variance between the blocks.
-        about = tally[MEAN] if tally[N] else _sum(block) / block.size
-        s1, s2, s3, s4 = _power_sums(block, about)
-        _merge_about(tally, block.size, about, s1, s2, s3, s4)
-
     if bins.size and x.size > _FEW:
         _fold(exponents, negative_zeros, bins)
         exponents[:] = 0
 
 
 @compiled
-def _extremes(signed: _Signed, unsigned: _Unsigned) -> tuple[Any, Any, Any, Any]:
-    """Bits of the smallest, the largest, the largest absolute and the smallest absolute element.
+def _sweep(
+    block: _Floats, signed: _Signed, unsigned: _Unsigned, about: float
+) -> tuple[Any, Any, Any, Any, float, float, float, float]:
+    """Extremes of a block, and the sums of the first four powers of the distance to `about`.
 
-    As integers, floats of one sign are ordered by magnitude. So the largest unsigned
-    word is the smallest float if any is negative, the largest signed word the
-    largest float if any is positive; if all have one sign, the smallest
-    signed word is the one nearest to zero. NaN counts as beyond inf.
+    Both in one loop: the integer units find the extremes while the others add, and memory
+    is read ahead meanwhile. First come the bits of the smallest, the largest, the largest
+    absolute and the smallest absolute element. As integers, floats of one sign are
+    ordered by magnitude. So the largest unsigned word is the smallest float if any is
+    negative, the largest signed word the largest float if any is positive; if all have
+    one sign, the smallest signed word is the one nearest to zero. NaN counts as beyond
+    inf, and leaves sums without meaning.
     """
     word_type = signed.dtype.type
     magnitude = word_type(np.iinfo(signed.dtype).max)
     most = least = signed[0]
     farthest = unsigned[0]
     nearest = magnitude
+    s1 = s2 = s3 = s4 = 0.0
     for i in range(signed.size):
         word = signed[i]
         most = max(most, word)
         least = min(least, word)
         farthest = max(farthest, unsigned[i])
         nearest = min(nearest, word_type(word & magnitude))
+        d = np.float64(block[i]) - about
+        d2 = d * d
+        s1 += d
+        s2 += d2
+        s3 += d2 * d
+        s4 += d2 * d2
     low = word_type(farthest) if least < 0 else least
     high = most if most >= 0 else least
-    return low, high, max(word_type(low & magnitude), word_type(high & magnitude)), nearest
+    absmax = max(word_type(low & magnitude), word_type(high & magnitude))
+    return low, high, absmax, nearest, s1, s2, s3, s4
 
 
 @compiled
@@ -244,20 +256,6 @@ def _sum(block: _Floats) -> float:
     for i in range(block.size):
         total += np.float64(block[i])
     return total
-
-
-@compiled
-def _power_sums(block: _Floats, about: float) -> tuple[float, float, float, float]:
-    """Sums of the first four powers of the distance to `about`."""
-    s1 = s2 = s3 = s4 = 0.0
-    for i in range(block.size):
-        d = np.float64(block[i]) - about
-        d2 = d * d
-        s1 += d
-        s2 += d2
-        s3 += d2 * d
-        s4 += d2 * d2
-    return s1, s2, s3, s4
 
 
 @compiled

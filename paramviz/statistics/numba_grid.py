@@ -94,34 +94,48 @@ def _sum_patch(
             x[row + 2][left:right],
             x[row + 3][left:right],
         )
-        _add_four(a, b, c, d, sums, squared)
+        place = row - top
+        of_rows[place], of_rows[place + 1], of_rows[place + 2], of_rows[place + 3] = _add_four(
+            a, b, c, d, sums, squared
+        )
         _peaks_of_four(a, b, c, d, peaks)
-        for i, line in enumerate((a, b, c, d)):
-            of_rows[row - top + i] = _squares(line)
     for row in range(fours, bottom):
         line = x[row][left:right]
-        _add_one(line, sums, squared)
+        of_rows[row - top] = _add_one(line, sums, squared)
         _peaks_of_one(line, peaks)
-        of_rows[row - top] = _squares(line)
     for row in range(bottom - top):
         everything += of_rows[row]
     return math.isfinite(everything)
 
 
 @compiled
-def _add_four(a: _Floats, b: _Floats, c: _Floats, d: _Floats, sums: _Sums, squared: _Sums) -> None:
+def _add_four(
+    a: _Floats, b: _Floats, c: _Floats, d: _Floats, sums: _Sums, squared: _Sums
+) -> tuple[float, float, float, float]:
+    """Adds four rows to the sums along columns; the squares of each row."""
+    of_a = of_b = of_c = of_d = 0.0
     for i in range(sums.size):
         s, t, u, v = np.float64(a[i]), np.float64(b[i]), np.float64(c[i]), np.float64(d[i])
+        s2, t2, u2, v2 = s * s, t * t, u * u, v * v
         sums[i] += (s + t) + (u + v)
-        squared[i] += (s * s + t * t) + (u * u + v * v)
+        squared[i] += (s2 + t2) + (u2 + v2)
+        of_a += s2
+        of_b += t2
+        of_c += u2
+        of_d += v2
+    return of_a, of_b, of_c, of_d
 
 
 @compiled
-def _add_one(line: _Floats, sums: _Sums, squared: _Sums) -> None:
+def _add_one(line: _Floats, sums: _Sums, squared: _Sums) -> float:
+    of_line = 0.0
     for i in range(sums.size):
         wide = np.float64(line[i])
+        square = wide * wide
         sums[i] += wide
-        squared[i] += wide * wide
+        squared[i] += square
+        of_line += square
+    return of_line
 
 
 @compiled

@@ -25,8 +25,8 @@ OVERFLOW = 65520.0
 
 UNDERFLOW = FLOAT16_TINY
 
-BLOCK = 4096
-"""Elements that are read twice while they are in the first-level cache (16 KiB of float32)."""
+BLOCK = 2048
+"""Elements that are read twice while they are in the first-level cache (8 KiB of float32)."""
 
 
 _OF_POWER_SUMS = tuple(MOMENT_KEYS.index(key) for key in ("mean", "std", "rms", "l2_norm"))
