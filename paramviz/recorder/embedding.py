@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from paramviz.recorder.products import product
 from paramviz.sampling import sample_grid
 from paramviz.schema import EmbeddingPlan, TensorInfo
 
@@ -64,13 +65,13 @@ class PrincipalAxes:
 
     def scores(self, rows_KW: Rows) -> npt.NDArray[np.float32]:
         """(K, 8) coordinates of rows along the components."""
-        return np.asarray((rows_KW - self.mean) @ self.components.T, np.float32)
+        return product(rows_KW - self.mean, self.components.T)
 
     def share_explained(self, rows_KW: Rows) -> float:
         """Share of the variance of other rows that lies along these components."""
         centred: Rows = rows_KW - rows_KW.mean(axis=0)
         total = float(np.square(centred).sum(dtype=np.float64))
-        along = float(np.square(centred @ self.components.T).sum(dtype=np.float64))
+        along = float(np.square(product(centred, self.components.T)).sum(dtype=np.float64))
         return along / total if total > 0 else 1.0
 
 
@@ -114,11 +115,11 @@ def _gram(rows_KW: Rows, mean: npt.NDArray[np.float64], *, along_rows: bool) -> 
     """Of the centred rows, the products of all columns, or of all rows if these are fewer."""
     if along_rows:
         centred = rows_KW - mean
-        return np.asarray(centred @ centred.T)
+        return product(centred, centred.T)
     gram = np.zeros((rows_KW.shape[1], rows_KW.shape[1]))
     for part in wide_parts(rows_KW):
         part -= mean
-        gram += part.T @ part
+        gram += product(part.T, part)
     return gram
 
 

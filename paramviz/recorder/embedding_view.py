@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paramviz.recorder.embedding import Rows, wide_parts
+from paramviz.recorder.products import product
 from paramviz.schema import EmbeddingPlan
 
 SKETCH = 128
@@ -42,7 +43,7 @@ def neighbour_tokens(embedding: EmbeddingPlan) -> Tokens:
 def sketch(rows_KW: Rows, basis_WS: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     """(K, S) float16."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return (rows_KW @ basis_WS).astype(np.float16)
+        return product(rows_KW, basis_WS).astype(np.float16)
 
 
 def variance(rows_KW: Rows) -> npt.NDArray[np.float64]:
@@ -71,7 +72,7 @@ def nearest(
     asked_QW = rows_KW[at].astype(np.float64)
     asked_QW[~finite[at]] = 0.0
     with np.errstate(invalid="ignore"):  # what is not finite is put at an infinite distance
-        parts = [np.square(part).sum(axis=1) - 2 * asked_QW @ part.T for part in wide_parts(rows_KW)]
+        parts = [np.square(p).sum(axis=1) - 2 * product(asked_QW, p.T) for p in wide_parts(rows_KW)]
     apart2_QK = np.square(asked_QW).sum(axis=1)[:, None] + np.concatenate(parts, axis=1)
     apart2_QK[:, ~finite] = np.inf
     apart2_QK[np.arange(len(at)), at] = np.inf

@@ -29,8 +29,9 @@ KEPT, FRESH = 12, 4
 FIRST_DEPTH, DEPTH = 6, 2
 """Blocks that are added to the first one; each takes a reading of the matrix."""
 
-EXACT = 112
-"""Where a matrix has no more columns (or rows), the space is the whole one."""
+EXACT = 64
+"""Where a matrix has no more columns (or rows), the space is the whole one. The eigenvalues of
+larger ones would wake the threads of OpenBLAS, see `products`."""
 
 CHUNK = 1 << 20
 """Elements made wide at a time."""
