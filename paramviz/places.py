@@ -88,6 +88,11 @@ class Places:
         return Packing((t.index, t.grid) for t in self._recorded if has_cells(t))
 
     @cached_property
+    def n_edges(self) -> int:
+        """How many edges all cells have."""
+        return sum(t.grid[0] + t.grid[1] + 2 for t in self._recorded if has_cells(t))
+
+    @cached_property
     def edges(self) -> Packing:
         return Packing((t.index, (sum(t.grid) + 2,)) for t in self._recorded if has_cells(t))
 

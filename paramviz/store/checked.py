@@ -2,12 +2,14 @@
 
 JSON and msgpack hold anything: true for a number, 1.0 for 1, a number of ten
 thousand digits. Each function returns the value as it is or raises a
-CorruptBytesError that names it; nothing is converted on the way.
+CorruptBytesError that names it; nothing is converted on the way. Those in the plural
+look at a whole column at once, and say what the others say of the first that is wrong.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from paramviz.store import limits
@@ -36,6 +38,25 @@ def flag(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
         raise CorruptBytesError(f"holds {shown(value)} as {name}, which must be true or false")
     return value
+
+
+def wholes(values: Sequence[Any], name: str) -> Sequence[int]:
+    """Whole numbers from 0 to the largest that there may be."""
+    is_right = set(map(type, values)) <= {int} and (
+        not values or (min(values) >= 0 and max(values) <= limits.WHOLE_NUMBER)
+    )
+    return values if is_right else [whole(value, name) for value in values]
+
+
+def texts(values: Sequence[Any], name: str, *, most: int = limits.NAME_CHARS) -> Sequence[str]:
+    """Texts of at most `most` characters each."""
+    is_right = set(map(type, values)) <= {str} and max(map(len, values), default=0) <= most
+    return values if is_right else [text(value, name, most=most) for value in values]
+
+
+def flags(values: Sequence[Any], name: str) -> Sequence[bool]:
+    """True or false each."""
+    return values if set(map(type, values)) <= {bool} else [flag(value, name) for value in values]
 
 
 def moment(value: Any, name: str) -> float:

@@ -85,7 +85,7 @@ class SealCollector:
 
 def sealed_record(record: Record, files: Mapping[str, bytes]) -> bytes:
     """A group's `zarr.json`, whose record vouches for its files."""
-    return layout.group_metadata({**record, "files": write_files(seals(files))})
+    return layout.canonical_group({**record, "files": write_files(seals(files))})
 
 
 def packed_strings(strings: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

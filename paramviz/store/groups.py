@@ -13,18 +13,11 @@ import numpy.typing as npt
 from paramviz.errors import DamagedRunError
 from paramviz.places import Places
 from paramviz.schema import EmbeddingBasis, Plan
-from paramviz.store import layout, limits
+from paramviz.store import collector, layout, limits
 from paramviz.store.checked import whole
 from paramviz.store.codec import CorruptBytesError
-from paramviz.store.records import (
-    FileSeal,
-    Record,
-    open_record,
-    read_embedding,
-    read_files,
-    read_frozen_counts,
-    read_tensors,
-)
+from paramviz.store.plan_record import read_embedding, read_frozen_counts, read_tensors
+from paramviz.store.records import FileSeal, Record, open_record, read_files
 from paramviz.store.source import Source
 
 Array = npt.NDArray[Any]
@@ -58,7 +51,11 @@ class StoredPlan(NamedTuple):
 def read_plan(source: Source, number: int, damaged: Damaged) -> StoredPlan:
     """Plan `number` with its positions, but not the samples in it; raises what `damaged` makes of anything
     wrong."""
-    key = layout.plan_key(number)
+    with collector.paused():
+        return _read_plan(source, layout.plan_key(number), number, damaged)
+
+
+def _read_plan(source: Source, key: str, number: int, damaged: Damaged) -> StoredPlan:
     record = read_group_record(source, key, damaged)
 
     def array(name: str, shape: tuple[int, ...], dtype: str) -> Array:
@@ -88,7 +85,7 @@ def read_plan(source: Source, number: int, damaged: Damaged) -> StoredPlan:
             sketch_basis=array("sketch_basis", sketch_shape, "<f4") if sketch else None,
             neighbour_tokens=array("neighbour_tokens", (neighbours,), "<i4"),
         )
-        if n_edges and n_edges != Places(plan).edges.length:
+        if n_edges and n_edges != Places(plan).n_edges:
             raise CorruptBytesError(f"holds {n_edges} edges of cells, which its catalogue does not have")
         return StoredPlan(plan, read_files(record))
     except (CorruptBytesError, OSError, KeyError, TypeError, ValueError) as error:

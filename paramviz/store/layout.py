@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -252,9 +253,14 @@ def checked_layout(
     return plan
 
 
+_BEFORE_RECORD = b'{"zarr_format":3,"node_type":"group","attributes":{"%s":' % NAMESPACE.encode()
+_AFTER_RECORD = b"}}"
+_SEAL_AT_THE_END = re.compile(rb',"crc32c":([0-9]{1,10})\}\}\}')
+
+
 def group_document(record: bytes) -> bytes:
     """`zarr.json` of a group whose record is the JSON text `record`, its seal included."""
-    return b'{"zarr_format":3,"node_type":"group","attributes":{"%s":%s}}' % (NAMESPACE.encode(), record)
+    return _BEFORE_RECORD + record + _AFTER_RECORD
 
 
 def group_metadata(record: dict[str, Any] | None = None) -> bytes:
@@ -269,10 +275,30 @@ def group_metadata(record: dict[str, Any] | None = None) -> bytes:
     ).encode()
 
 
+def canonical_group(record: dict[str, Any]) -> bytes:
+    """The same with the fields in the order of their names, so that its bytes can be checked as they are."""
+    canonical = _canonical(record)
+    return group_document(b'%s,"crc32c":%d}' % (canonical[:-1], google_crc32c.value(canonical)))
+
+
 def seal(record: dict[str, Any]) -> int:
     """crc32c of a record as canonical JSON: sorted keys, no white space, ASCII."""
-    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return int(google_crc32c.value(canonical.encode()))
+    return int(google_crc32c.value(_canonical(record)))
+
+
+def seal_of_bytes(data: bytes) -> int | None:
+    """The seal of a record in bytes as `canonical_group` makes them; None if they are not such.
+
+    Making a large record's canonical JSON again takes longer than reading it.
+    """
+    stated = _SEAL_AT_THE_END.fullmatch(data, max(data.rfind(b","), 0))
+    if stated is None or not data.startswith(_BEFORE_RECORD):
+        return None
+    return int(google_crc32c.value(data[len(_BEFORE_RECORD) : stated.start()] + b"}"))
+
+
+def _canonical(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def encode_number(value: float) -> float | str:

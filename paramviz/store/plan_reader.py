@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class PlanReader:
         self._damaged = damaged
         self._keep = keep
         self._plans: list[StoredPlan] = []
+        self._by_name: dict[int, dict[str, TensorInfo]] = {}
         self.unbacked_bytes = 0
         """Of the plans read so far, see `limits.PLAN_UNBACKED_BYTES`."""
         self._lock = threading.RLock()
@@ -41,6 +42,14 @@ class PlanReader:
     def numbered(self, number: int) -> Plan:
         """Raises DamagedRunError for one that is missing or damaged."""
         return self._stored(number).plan
+
+    def by_name(self, plan: Plan) -> Mapping[str, TensorInfo]:
+        """The catalogue of a plan of this run."""
+        with self._lock:
+            known = self._by_name.get(plan.number)
+            if known is None or len(known) != len(plan.tensors):
+                known = self._by_name[plan.number] = {tensor.name: tensor for tensor in plan.tensors}
+            return known
 
     def frozen(self, number: int) -> FrozenSamples:
         """All samples that plan `number` holds itself. DamagedRunError if they are damaged."""

@@ -191,8 +191,7 @@ class Run:
 
     def tensor(self, name: str, plan: int | None = None) -> TensorInfo:
         """The tensor that answers for `name`: itself, or the owner that it is tied to."""
-        tensors = (self.plan if plan is None else self.plan_numbered(plan)).tensors
-        by_name = {t.name: t for t in tensors}
+        by_name = self.plan_reader.by_name(self.plan if plan is None else self.plan_numbered(plan))
         tensor = by_name.get(name)
         if tensor is None:
             close = difflib.get_close_matches(str(name), list(by_name), n=3)

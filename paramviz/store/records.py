@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from paramviz.schema import EmbeddingPlan, Event, GradientStates, Plan, Snapshot, TensorInfo
+from paramviz.schema import Event, GradientStates, Snapshot
 from paramviz.store import limits
-from paramviz.store.checked import flag, moment, shown, text, whole
+from paramviz.store.checked import moment, shown, text, whole
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.layout import (
-    FROZEN_ARRAYS,
     NAMESPACE,
     SNAPSHOT_ARRAYS,
     decode_number,
     encode_number,
     seal,
+    seal_of_bytes,
 )
 
 Record = dict[str, Any]
@@ -104,7 +101,9 @@ def open_record(data: bytes) -> Record:
     except (KeyError, TypeError, AttributeError) as error:
         raise CorruptBytesError("holds no record of paramviz") from error
     try:
-        found = seal(record)
+        found = seal_of_bytes(data)
+        if found != stored:
+            found = seal(record)
     except (ValueError, TypeError) as error:
         raise CorruptBytesError("holds a record that JSON cannot") from error
     if found != stored:
@@ -127,9 +126,9 @@ def load_json(data: bytes) -> Any:
         # What JSON gives is of these very types, which is quicker to ask than isinstance.
         inner: list[Any] = []
         for item in level:
-            if type(item) is dict:
+            if (kind := type(item)) is dict:
                 inner += item.values()
-            elif type(item) is list:
+            elif kind is list:
                 inner += item
         if not inner:
             return document
@@ -151,143 +150,6 @@ def write_files(files: Mapping[str, FileSeal]) -> Record:
         key: [file.length, file.crc32c, *([list(file.chunks)] if file.chunks else [])]
         for key, file in files.items()
     }
-
-
-def plan_record(plan: Plan) -> Record:
-    tensors = [
-        {
-            "name": t.name,
-            "shape": list(t.shape),
-            "dtype": t.dtype,
-            "role": t.role,
-            "layer": t.layer,
-            "block": t.block,
-            "tied_to": t.tied_to,
-            "frozen": t.frozen,
-            "skipped": t.skipped,
-            "grid": list(t.grid),
-            "array": t.array,
-            "offset": t.offset,
-            "groups": [t.row_groups, t.column_groups],
-            "transposed": t.transposed,
-        }
-        for t in plan.tensors
-    ]
-    embedding = plan.embedding
-    return {
-        "plan": plan.number,
-        "tensors": tensors,
-        "values": len(plan.positions),
-        "vectors": len(plan.vector_positions),
-        "frozen_values": plan.frozen_values,
-        "frozen_vectors": plan.frozen_vectors,
-        "cell_edges": len(plan.cell_edges),
-        "sketch": 0 if plan.sketch_basis is None else plan.sketch_basis.shape[1],
-        "neighbour_tokens": len(plan.neighbour_tokens),
-        "embedding": None
-        if embedding is None
-        else {
-            "tensor": embedding.tensor,
-            "width": embedding.width,
-            "vocabulary_size": embedding.vocabulary_size,
-            "tokens": len(embedding.tokens),
-            "every_snapshot": embedding.every_snapshot,
-        },
-    }
-
-
-def read_tensors(record: Record) -> tuple[TensorInfo, ...]:
-    """The catalogue of a plan record, checked to be consistent with its arrays."""
-    lengths = {key: whole(record.get(key), key) for key in FROZEN_ARRAYS}
-    frozen = read_frozen_counts(record)
-    moving = {key: lengths[key] - frozen[key] for key in lengths}
-    try:
-        tensors = tuple(_read_tensor(index, t, lengths, moving) for index, t in enumerate(record["tensors"]))
-    except (KeyError, TypeError) as error:
-        raise CorruptBytesError("holds a catalogue that makes no sense") from error
-    by_name = {t.name: t for t in tensors}
-    if len(by_name) != len(tensors):
-        raise CorruptBytesError("names a tensor twice")
-    for tied in (t for t in tensors if t.tied_to is not None):
-        owner = by_name.get(tied.tied_to or "")
-        # The owner answers for the tied name; one that is tied itself, to whomever, has no answer.
-        if owner is None or owner.tied_to is not None:
-            raise CorruptBytesError(f"ties {shown(tied.name)} to {shown(tied.tied_to)}, which has no samples")
-    return tensors
-
-
-def read_frozen_counts(record: Record) -> dict[str, int]:
-    """How many of a plan's "values" and "vectors" it holds itself; a run of format 0.1 has none."""
-    return {
-        key: whole(record.get(array, 0), array, most=whole(record.get(key), key))
-        for key, array in FROZEN_ARRAYS.items()
-    }
-
-
-def _read_tensor(index: int, t: Record, lengths: Mapping[str, int], moving: Mapping[str, int]) -> TensorInfo:
-    name = text(t["name"], "the name of a tensor")
-    shape, grid = t["shape"], t["grid"]
-    if not isinstance(shape, list) or len(shape) > limits.DIMENSIONS:
-        raise CorruptBytesError(f"gives {shown(name)} a shape that no tensor has")
-    rows, columns = _pair(grid, "a grid", name)
-    # Format 0.1 had no groups.
-    row_groups, column_groups = _pair(t.get("groups", [1, 1]), "groups", name)
-    tensor = TensorInfo(
-        index=index,
-        name=name,
-        shape=tuple(whole(n, "an extent") for n in shape),
-        dtype=text(t["dtype"], "a dtype"),
-        role=text(t["role"], "a role"),
-        layer=None if t["layer"] is None else whole(t["layer"], "a layer"),
-        block=text(t["block"], "a block"),
-        tied_to=None if t["tied_to"] is None else text(t["tied_to"], "the owner of a tensor"),
-        frozen=flag(t["frozen"], "frozen"),
-        skipped=None if t["skipped"] is None else text(t["skipped"], "a reason", most=limits.RECORD_BYTES),
-        samples=rows * columns,
-        grid=(rows, columns),
-        array=text(t["array"], "an array"),
-        offset=whole(t["offset"], "an offset"),
-        row_groups=row_groups,
-        column_groups=column_groups,
-        transposed=flag(t.get("transposed", False), "transposed"),
-    )
-    whole(tensor.size, "the size of a tensor")
-    if tensor.array not in lengths:
-        raise CorruptBytesError(
-            f"puts {shown(name)} into {shown(tensor.array)}, which is no array of samples"
-        )
-    if tensor.offset + tensor.samples > lengths[tensor.array] or tensor.samples > tensor.size:
-        raise CorruptBytesError(f"has samples of {shown(name)} outside of their array")
-    if tensor.offset < moving[tensor.array] < tensor.offset + tensor.samples:
-        raise CorruptBytesError(f"has samples of {shown(name)} half in the plan, half in the snapshots")
-    return tensor
-
-
-def _pair(value: Any, what: str, tensor: str) -> tuple[int, int]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise CorruptBytesError(f"gives {shown(tensor)} {what} that is no pair of numbers")
-    return whole(value[0], what), whole(value[1], what)
-
-
-def read_embedding(
-    record: Record, tensors: Sequence[TensorInfo], tokens: npt.NDArray[np.int32]
-) -> EmbeddingPlan | None:
-    """The embedding that a plan records. tokens: (K,) rows of it, checked to be rows that it has."""
-    embedding = record["embedding"]
-    if embedding is None:
-        return None
-    plan = EmbeddingPlan(
-        tensor=text(embedding["tensor"], "the embedding"),
-        width=whole(embedding["width"], "the width of the embedding", most=limits.EMBEDDING_WIDTH),
-        vocabulary_size=whole(embedding["vocabulary_size"], "the size of the vocabulary", most=2**31),
-        tokens=tokens,
-        every_snapshot=flag(embedding["every_snapshot"], "every_snapshot"),
-    )
-    if all(plan.tensor != t.name for t in tensors):
-        raise CorruptBytesError(f"records rows of {shown(plan.tensor)}, which is no tensor of it")
-    if len(tokens) and (tokens[0] < 0 or tokens[-1] >= plan.vocabulary_size or (np.diff(tokens) <= 0).any()):
-        raise CorruptBytesError("records rows that are not ascending, or not rows of the embedding")
-    return plan
 
 
 def commit_record(snapshot: Snapshot, sequence: int, files: dict[str, FileSeal]) -> Record:

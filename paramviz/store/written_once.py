@@ -14,8 +14,9 @@ from paramviz.schema import EmbeddingBasis, FrozenSamples, Plan, Probe
 from paramviz.store import layout
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.group_files import packed_strings
+from paramviz.store.plan_record import plan_record, read_tensors
 from paramviz.store.probe_group import probe_record
-from paramviz.store.records import Record, open_record, plan_record, read_tensors
+from paramviz.store.records import Record, open_record
 
 Array = npt.NDArray[Any]
 
@@ -51,7 +52,7 @@ def plan_group(plan: Plan, frozen: FrozenSamples) -> NewGroup:
 def refuse_unreadable(path: Path | str, plan: NewGroup) -> None:
     """UsageError for a plan whose catalogue no reader would take."""
     try:
-        read_tensors(open_record(layout.group_metadata(plan.record)))
+        read_tensors(open_record(layout.canonical_group(plan.record)))
     except CorruptBytesError as error:
         raise UsageError(
             f"{path}: a catalogue of these {len(plan.record['tensors']):,} tensors could not be read again: "

@@ -11,7 +11,7 @@ from paramviz.store import layout as layouts
 from paramviz.store import open_run, pack_run, unpack_run, verify_run
 from paramviz.store.codec import CorruptBytesError
 from paramviz.store.hdf5_export import export_hdf5
-from paramviz.store.records import plan_record, read_tensors
+from paramviz.store.plan_record import plan_record, read_tensors
 from tests.store.frozen_runs import FROZEN, ITERATIONS, make_run
 
 
