@@ -14,7 +14,7 @@ from flask import Blueprint, Response, request
 from paramviz import __version__
 from paramviz.errors import UnreachableError
 from paramviz.schema import histogram_edges
-from viewer import frames
+from viewer import frames, further
 from viewer.catalogue import Catalogue, UnreadableRun
 from viewer.json_numbers import json_response
 from viewer.opened import OpenedRun
@@ -41,6 +41,7 @@ def make_api(catalogue: Catalogue, tail: Tail) -> Blueprint:
         ("/plans/<number>/frozen", _frozen),
         ("/frames/<iteration>", _frame),
         ("/frames", _frames),
+        ("/holding/<iteration>", _holding),
         ("/scalars", _scalars),
         ("/timeline/<tensor>/<key>", _timeline),
         ("/vocabulary", _vocabulary),
@@ -158,7 +159,9 @@ def _plan(opened: OpenedRun, number: str) -> Response:
             }
             for t in plan.tensors
         ],
+        "places": further.places_of(opened.run, plan),
         "embedding_tokens": None if plan.embedding is None else plan.embedding.tokens,
+        "neighbour_tokens": plan.neighbour_tokens,
     }
     return json_response(content, cache=LASTING)
 
@@ -199,6 +202,14 @@ def _frames(opened: OpenedRun) -> Response:
     if several.etag is None or not complete:
         return _packed(contents, cache="no-store")
     return _conditional(several.etag, several.lasting, lambda: contents)
+
+
+def _holding(opened: OpenedRun, iteration: str) -> Response:
+    part = request.args.get("part", "")
+    if part not in further.PARTS:
+        raise usage(f"`part` is {part[:40]!r}; it must be one of {', '.join(further.PARTS)}.")
+    before, after = opened.holdings.around(_whole_number("iteration", iteration), part)
+    return json_response({"iteration": before, "next": after})
 
 
 def _scalars(opened: OpenedRun) -> Response:

@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from paramviz.errors import IterationNotFoundError, ParamvizError
 from paramviz.store import StoredSnapshot
+from viewer import further
 from viewer.catalogue import OpenedRun
 from viewer.problems import describe, usage
 
-PARTS = ("values", "vectors", "statistics", "gradient_statistics", "histograms", "embedding")
-DEFAULT_PARTS = tuple(part for part in PARTS if part != "histograms")
+DEFAULT_PARTS = ("values", "vectors", "statistics", "gradient_statistics", "embedding")
+PARTS = (*DEFAULT_PARTS, "histograms", *further.PARTS)
 MAX_FRAMES = 16
 MAX_ANSWER_BYTES = 256 << 20
 """A list of frames is made in memory; a page that keeps 192 MiB of frames asks for far less at once."""
@@ -99,6 +100,8 @@ class Frame:
         for part in self.view.parts:
             if part == "embedding":
                 content[part] = self._embedding()
+            elif part in further.PARTS:
+                content[part] = further.content(snapshot, part)
             else:
                 array = snapshot.array(part)
                 content[part] = None if array is None else raw(array, _DTYPES[part])
@@ -107,8 +110,11 @@ class Frame:
     @property
     def n_bytes(self) -> int:
         """Bytes of the snapshot's own arrays among the parts, as its plan says; nothing of them is read."""
-        recorded = self.snapshot.record.arrays
-        return sum(self.snapshot.raw_bytes(part) for part in self.view.parts if part in recorded)
+        snapshot, parts = self.snapshot, self.view.parts
+        plain = sum(
+            snapshot.raw_bytes(part) for part in parts if part in snapshot.record.arrays.intersection(_DTYPES)
+        )
+        return plain + sum(further.n_bytes(snapshot, part) for part in parts if part in further.PARTS)
 
     def _embedding(self) -> dict[str, Any] | None:
         if self.basis is None:

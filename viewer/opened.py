@@ -13,11 +13,15 @@ from paramviz.analysis.projection import EmbeddingProjection
 from paramviz.errors import ParamvizError, UnreachableError
 from paramviz.schema import RunStatus
 from paramviz.store import Run
+from viewer.further import Holdings
 
 _log = logging.getLogger(__name__)
 
 _PAUSE_S = 2.0
 """How long a place that did not answer is left alone."""
+
+_MOST_ASKED = 64
+"""Snapshots either way that are asked of a run far away for what most of them lack; each is a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class OpenedRun:
         self._open_run = open_run
         self._run: Run | None = run or open_run()
         self._projection: EmbeddingProjection | None = None
+        self._holdings: Holdings | None = None
         self._loading = threading.RLock()
         self._looking = threading.Lock()
         self._due_s = 0.0
@@ -64,6 +69,13 @@ class OpenedRun:
             if self._projection is None:
                 self._projection = EmbeddingProjection(self.run)
             return self._projection
+
+    @property
+    def holdings(self) -> Holdings:
+        with self._loading:
+            if self._holdings is None:
+                self._holdings = Holdings(self.run, _MOST_ASKED if self.is_far else None)
+            return self._holdings
 
     @property
     def status(self) -> RunStatus:
@@ -126,7 +138,7 @@ class OpenedRun:
         """Let go of the memory and of the open file, until the run is asked for again."""
         with self._loading:
             self._listing = self.listing
-            self._run = self._projection = None
+            self._run = self._projection = self._holdings = None
 
     def _refresh(self, run: Run) -> None:
         trouble: ParamvizError | None = None
