@@ -26,7 +26,7 @@ def gather(frame: Frame, quantities: Quantities, singular: SingularValues) -> No
     plan, transfers = frame.plan, frame.transfers
     frame.grids = Grids()
     with torch.no_grad():
-        addresses = addresses_of((source.tensor for source in plan.sources), plan.batch.sizes.tolist())
+        addresses = addresses_of(plan.batch.tensors, plan.batch.sizes)
         summed = plan.batch.summed(quantities) & (frame.tier == "key")
         _gather_plain(frame, quantities, addresses, summed)
         for i in np.flatnonzero(addresses == 0):

@@ -70,16 +70,16 @@ class Capture:
         """Measure the gradients of many parameters: those that lie here as plain float32 in a few calls."""
         batch = self.plan.batch
         # Unknown there: names that share the storage of one whose budget is 0.
-        places = [batch.place_of.get(row, -1) for row, _ in members]
+        places = batch.places_of(np.array([row for row, _ in members], np.int64))
         if scale is None:
-            gradients = (parameter.grad for _, parameter in members)
+            gradients = [parameter.grad for _, parameter in members]
             addresses = addresses_of(gradients, batch.sizes_at(places))
         else:
             addresses = np.zeros(len(members), np.int64)
         for i in np.flatnonzero(addresses == 0).tolist():
             self.take(members[i], state, scale)
         plain = np.flatnonzero(addresses)
-        which, addresses = np.array(places, np.int64)[plain], addresses[plain]
+        which, addresses = places[plain], addresses[plain]
         rows = batch.rows[which].tolist()
         try:
             self._measure_plain(which, addresses)

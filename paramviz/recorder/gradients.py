@@ -180,7 +180,7 @@ def _read_standing(watch: OptimizerWatch, capture: Capture) -> None:
         _, parameter = member
         if parameter.grad is None:
             continue
-        if note is not None and note.stands(parameter):
+        if note is not None and note.used.stands(parameter):
             capture.take(member, note.state)
             found = True
         elif watch.is_compiled:
@@ -201,4 +201,4 @@ def _why_gone(note: StepNote | None, parameter: torch.Tensor) -> str:
     """Why what the step used no longer stands in `.grad`, or cannot be told to."""
     if note is None:
         return _UNREAD
-    return _CHANGED if id(parameter) in note.used else _UNSEEN
+    return _CHANGED if parameter in note.used else _UNSEEN

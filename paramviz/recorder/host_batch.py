@@ -6,23 +6,25 @@ thread more than reading them. What is not plain takes its own way, tensor by te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
+from operator import attrgetter
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from paramviz.places import Places
 from paramviz.quantities import Quantities
-from paramviz.recorder import views
+from paramviz.recorder.glance import PLAIN
 from paramviz.schema import TensorInfo
 from paramviz.statistics import GridSums, ManyGrids, ManySums, measure_many, take_many
 
 Integers = npt.NDArray[np.int64]
 
-_PLAIN = (nn.Parameter, torch.Tensor)
+_HERE = (torch.strided, torch.float32, True)
+_where = attrgetter("layout", "dtype", "is_cpu")
 
 
 class Sourced(Protocol):
@@ -30,6 +32,8 @@ class Sourced(Protocol):
 
     @property
     def index(self) -> int: ...
+    @property
+    def tensor(self) -> torch.Tensor: ...
     @property
     def begin(self) -> int: ...
     @property
@@ -57,12 +61,17 @@ class HostBatch:
         shapes = [tensors[s.index].matrix_shape for s in sources]
         self._cells = ManyGrids.of(shapes, [s.edges for s in sources])
         self._norms = ManyGrids.of(shapes, [None] * len(shapes))
-        self.place_of = {s.index: i for i, s in enumerate(sources)}
+        self.tensors = [s.tensor for s in sources]
+        self._place_of_row = np.full(len(tensors), -1, np.int64)
+        self._place_of_row[self.rows] = np.arange(len(sources))
 
-    def sizes_at(self, places: Sequence[int]) -> list[int]:
+    def places_of(self, rows: Integers) -> Integers:
+        """Which of the tensors have these rows of the tables; -1 for rows that nothing is recorded of."""
+        return self._place_of_row[rows]
+
+    def sizes_at(self, places: Integers) -> Integers:
         """Elements of the tensors at these places; -1, which no tensor has, for a place of -1."""
-        sizes: list[int] = np.append(self.sizes, -1)[np.array(places, np.int64)].tolist()
-        return sizes
+        return np.append(self.sizes, -1)[places]
 
     def summed(self, quantities: Quantities) -> npt.NDArray[np.bool_]:
         """(n,) which tensors are summed up in key snapshots."""
@@ -111,21 +120,20 @@ class BatchSums(Mapping[int, GridSums]):
         return len(self._place_of)
 
 
-def addresses_of(tensors: Iterable[torch.Tensor | None], sizes: Iterable[int]) -> Integers:
-    """(n,) where each begins; 0 for what is not plain contiguous float32 of that many elements here."""
-    return np.array([_address(tensor, size) for tensor, size in zip(tensors, sizes, strict=True)], np.int64)
+def addresses_of(tensors: Sequence[torch.Tensor | None], sizes: Integers) -> Integers:
+    """(n,) where each begins; 0 for what is not plain contiguous float32 of that many elements here.
 
-
-def _address(tensor: torch.Tensor | None, size: int) -> int:
-    if (
-        tensor is not None
-        and tensor.dtype is torch.float32
-        and type(tensor) in _PLAIN
-        and tensor.layout is torch.strided
-        and views.is_on_host(tensor)
-        and tensor.numel() == size
-        and tensor.is_contiguous()
-        and not tensor.is_neg()
-    ):
-        return tensor.data_ptr()
-    return 0
+    sizes: (n,). Each question is put to all tensors in one call.
+    """
+    result = np.zeros(len(tensors), np.int64)
+    some = [i for i, tensor in enumerate(tensors) if type(tensor) in PLAIN]
+    # What is not strided, or not here, has no address to be asked for.
+    are_here = map(_HERE.__eq__, map(_where, [tensors[i] for i in some]))
+    where = np.array(list(compress(some, are_here)), np.int64)
+    here = [tensors[i] for i in where.tolist()]
+    n_elements = np.fromiter(map(torch.Tensor.numel, here), np.int64, len(here))
+    is_contiguous = np.fromiter(map(torch.Tensor.is_contiguous, here), bool, len(here))
+    is_negated = np.fromiter(map(torch.Tensor.is_neg, here), bool, len(here))
+    addresses = np.fromiter(map(torch.Tensor.data_ptr, here), np.int64, len(here))
+    result[where] = np.where(is_contiguous & ~is_negated & (n_elements == sizes[where]), addresses, 0)
+    return result

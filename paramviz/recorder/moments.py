@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,73 +15,99 @@ from paramviz.recorder.device_statistics import CHUNK, accumulation_dtype
 from paramviz.recorder.gradient_capture import Member
 from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.transfers import Transfers
-from paramviz.statistics import moments_many
+from paramviz.statistics import moments_many, take_many
 
 FIRST, SECOND = ("exp_avg",), ("max_exp_avg_sq", "exp_avg_sq")
 """What optimizers call their moments; of two, the first that is there is what the step divides by."""
 
+Floats = npt.NDArray[np.float64]
+State = Mapping[Any, Any]
+
+_NO_STATE: State = {}
+
 
 def read_moments(
-    optimizer: torch.optim.Optimizer,
-    members: Iterable[Member],
-    out: npt.NDArray[np.float64],
-    transfers: Transfers,
+    optimizer: torch.optim.Optimizer, members: Sequence[Member], out: Floats, transfers: Transfers
 ) -> None:
     """`moment1_norm`, `moment2_rms`, `epsilon_share` of each parameter into its row of out, (tensors, 3).
 
     Corrected for their bias by the optimizer's own betas and step. Rows of parameters
     without such moments are left alone.
     """
-    settings = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
-    found: list[_Moments] = []
-    for row, parameter in members:
-        state, group = optimizer.state.get(parameter, {}), settings[id(parameter)]
-        first, second = _named(state, FIRST), _named(state, SECOND)
-        betas, epsilon = group.get("betas"), group.get("eps")
-        if first is None or second is None or betas is None or len(betas) != 2 or epsilon is None:
-            continue
-        found.append(_Moments(row, first, second, state.get("step"), betas, epsilon))
-    sizes = [moments.first.numel() for moments in found]
-    firsts = addresses_of((moments.first for moments in found), sizes)
-    seconds = addresses_of((moments.second for moments in found), sizes)
-    plain = [i for i in np.flatnonzero((firsts != 0) & (seconds != 0)) if found[i].is_on_host()]
+    groups = optimizer.param_groups
+    numbers = {id(parameter): k for k, group in enumerate(groups) for parameter in group["params"]}
+    group_of = np.array([numbers[id(parameter)] for _, parameter in members], np.int64)
+    states = [optimizer.state.get(parameter, _NO_STATE) for _, parameter in members]
+    is_plain = _read_plain(states, group_of, [_rates(group) for group in groups], members, out)
     with torch.no_grad():
-        for i in sorted(set(range(len(found))).difference(plain)):
-            measured = _measure(*found[i][1:])
-            if views.is_on_host(measured):
-                out[found[i].row] = measured.numpy()
-            else:
-                transfers.add(measured, out[found[i].row])
-    if plain:
-        rows = np.array([found[i].row for i in plain], np.int64)
-        corrections = np.array([found[i].settings() for i in plain])
-        moments_many(firsts[plain], seconds[plain], np.array(sizes)[plain], rows, corrections, out)
+        for i in np.flatnonzero(~is_plain).tolist():
+            _read_one(members[i][0], states[i], groups[group_of[i]], out, transfers)
 
 
-class _Moments(NamedTuple):
-    """What an optimizer remembers of one parameter."""
+def _read_plain(
+    states: Sequence[State],
+    group_of: npt.NDArray[np.int64],
+    rates: Sequence[tuple[float, float, float]],
+    members: Sequence[Member],
+    out: Floats,
+) -> npt.NDArray[np.bool_]:
+    """Those whose moments and settings lie here as they mostly do, in a few calls; (n,) which these were."""
+    firsts = [_newest(state, FIRST) for state in states]
+    seconds = [_newest(state, SECOND) for state in states]
+    sizes = np.array([0 if first is None else first.numel() for first in firsts], np.int64)
+    at_first, at_second = addresses_of(firsts, sizes), addresses_of(seconds, sizes)
+    betas_and_epsilon = np.array(rates).reshape(-1, 3)[group_of]
+    corrections = _corrections(betas_and_epsilon[:, :2], _counts([state.get("step", 0) for state in states]))
+    settings = np.column_stack([corrections, betas_and_epsilon[:, 2]])
+    is_plain: npt.NDArray[np.bool_] = (at_first != 0) & (at_second != 0) & np.isfinite(settings).all(axis=1)
+    rows = np.array([row for row, _ in members], np.int64)
+    which = np.flatnonzero(is_plain)
+    moments_many(at_first[which], at_second[which], sizes[which], rows[which], settings[which], out)
+    return is_plain
 
-    row: int
-    first: torch.Tensor
-    second: torch.Tensor
-    step: Any
-    betas: Sequence[Any]
-    epsilon: Any
 
-    def is_on_host(self) -> bool:
-        """Whether all settings can be read without waiting for a device."""
-        return all(
-            not isinstance(value, torch.Tensor) or value.device.type == "cpu"
-            for value in (self.step, *self.betas, self.epsilon)
-        )
+def _newest(state: State, names: tuple[str, ...]) -> torch.Tensor | None:
+    return next((tensor for name in names if (tensor := state.get(name)) is not None), None)
 
-    def settings(self) -> tuple[float, float, float]:
-        """What corrects the bias of both moments, and epsilon."""
-        count = None if self.step is None else float(self.step)
-        unbiased = [1.0 if count is None else 1.0 - float(beta) ** count for beta in self.betas]
-        # Before the first step there is nothing to correct.
-        first, second = (share if share > 0 else 1.0 for share in unbiased)
-        return first, second, float(self.epsilon)
+
+def _rates(group: State) -> tuple[float, float, float]:
+    """Both betas and epsilon; NaN for what is not there, or is a tensor that might lie elsewhere."""
+    rates = [*(group.get("betas") or ()), group.get("eps")]
+    if len(rates) != 3 or any(isinstance(rate, torch.Tensor) or rate is None for rate in rates):
+        return (math.nan, math.nan, math.nan)
+    return (float(rates[0]), float(rates[1]), float(rates[2]))
+
+
+def _counts(steps: Sequence[Any]) -> Floats:
+    """(n,) how many steps were made; 0 if they are not counted, NaN for a count that lies elsewhere."""
+    addresses = addresses_of(steps, np.ones(len(steps), np.int64))
+    which = np.flatnonzero(addresses)
+    read, n = np.empty(len(which), np.float32), np.arange(len(which))
+    take_many(addresses[which], n, n + 1, np.zeros(len(which), np.int64), read)
+    counts = np.full(len(steps), np.nan)
+    counts[which] = read
+    for i in np.flatnonzero(addresses == 0).tolist():
+        if steps[i] is None or isinstance(steps[i], int | float):
+            counts[i] = steps[i] or 0
+    return counts
+
+
+def _corrections(betas: Floats, counts: Floats) -> Floats:
+    """(n, 2) what both moments are divided by. betas: (n, 2); before the first step nothing is corrected."""
+    unbiased = 1.0 - betas ** counts[:, None]
+    return np.where(unbiased <= 0, 1.0, unbiased)
+
+
+def _read_one(row: int, state: State, group: State, out: Floats, transfers: Transfers) -> None:
+    first, second = _named(state, FIRST), _named(state, SECOND)
+    betas, epsilon = group.get("betas"), group.get("eps")
+    if first is None or second is None or betas is None or len(betas) != 2 or epsilon is None:
+        return
+    measured = _measure(first, second, state.get("step"), betas, epsilon)
+    if views.is_on_host(measured):
+        out[row] = measured.numpy()
+    else:
+        transfers.add(measured, out[row])
 
 
 def _measure(

@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -24,24 +26,51 @@ from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.scalars import Scalar, take_scalars
 from paramviz.schema import GradientState
 
+_gradient_of, _version_of = attrgetter("grad"), attrgetter("_version")
+
 Hook = Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None]
+
+
+class UsedGradients:
+    """The gradients that a step used, and which version of each; they may die meanwhile.
+
+    Noted at every step, whether a snapshot will ask or not, so of many parameters in a few calls.
+    """
+
+    def __init__(self, parameters: Sequence[torch.Tensor] = ()) -> None:
+        gradients = list(map(_gradient_of, parameters))
+        there = [gradient is not None for gradient in gradients]
+        self._ids = list(map(id, compress(parameters, there)))
+        present: list[torch.Tensor] = list(compress(gradients, there))
+        self._gradients = [weakref.ref(gradient) for gradient in present]
+        self._versions = list(map(_version_of, present))
+        self._place_of: dict[int, int] | None = None
+
+    def stands(self, parameter: torch.Tensor) -> bool:
+        """True if `.grad` is the very gradient that the step used, and nobody has touched it since."""
+        gradient, place = parameter.grad, self._places.get(id(parameter))
+        if gradient is None or place is None:
+            return False
+        return self._gradients[place]() is gradient and bool(self._versions[place] == gradient._version)
+
+    def __contains__(self, parameter: torch.Tensor) -> bool:
+        return id(parameter) in self._places
+
+    @property
+    def _places(self) -> dict[int, int]:
+        if self._place_of is None:
+            self._place_of = {of: place for place, of in enumerate(self._ids)}
+        return self._place_of
 
 
 @dataclass(slots=True)
 class StepNote:
-    """An optimizer's newest step. `used`: by id(parameter), the gradient that it used and its version."""
+    """An optimizer's newest step."""
 
-    used: dict[int, tuple[weakref.ref[torch.Tensor], int]]
+    used: UsedGradients
     state: GradientState = "used"
     found_inf: torch.Tensor | None = None
     reads_after: bool = False
-
-    def stands(self, parameter: torch.Tensor) -> bool:
-        """True if `.grad` is the very gradient that the step used, and nobody has touched it since."""
-        gradient, noted = parameter.grad, self.used.get(id(parameter))
-        if gradient is None or noted is None:
-            return False
-        return noted[0]() is gradient and noted[1] == gradient._version
 
 
 @dataclass(slots=True, eq=False)
@@ -157,12 +186,8 @@ class OptimizerWatch:
         if note.state == "scaled-unknown":
             capture.because("a hook behind paramviz's may have changed the gradients")
 
-    def _gradients_now(self) -> dict[int, tuple[weakref.ref[torch.Tensor], int]]:
-        return {
-            id(parameter): (weakref.ref(gradient), gradient._version)
-            for _, parameter in self.members
-            if (gradient := parameter.grad) is not None
-        }
+    def _gradients_now(self) -> UsedGradients:
+        return UsedGradients([parameter for _, parameter in self.members])
 
     def _is_last(self) -> bool:
         """Whether no hook that could still change the gradients runs after ours."""

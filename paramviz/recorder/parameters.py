@@ -53,17 +53,20 @@ def signature(entries: Sequence[Entry]) -> Signature:
     """What a plan depends on: names, kinds, shapes, dtypes, freezing and sharing. Equal means: same plan."""
     first: dict[int, int] = {}
     return tuple(
-        (
-            entry.name,
-            type(entry.tensor),
-            shape_of(entry.tensor),
-            entry.tensor.dtype,
-            entry.tensor.layout,
-            entry.tensor.is_meta,
-            entry.tensor.requires_grad,
-            first.setdefault(id(entry.tensor), i),
-        )
+        (entry.name, *kind(entry.tensor), first.setdefault(id(entry.tensor), i))
         for i, entry in enumerate(entries)
+    )
+
+
+def kind(tensor: torch.Tensor) -> tuple[object, ...]:
+    """What of a tensor itself a plan depends on."""
+    return (
+        type(tensor),
+        shape_of(tensor),
+        tensor.dtype,
+        tensor.layout,
+        tensor.is_meta,
+        tensor.requires_grad,
     )
 
 

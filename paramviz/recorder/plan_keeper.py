@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from paramviz.recorder.glance import Glance
 from paramviz.recorder.model_plan import ModelPlan, Selection, build_plan, names_of
 from paramviz.recorder.parameters import Entry, Signature, signature, walk
 
@@ -24,6 +25,7 @@ class PlanKeeper:
         self._selection = selection
         self._plans: dict[Known, ModelPlan] = {}
         self._seen: Signature | None = None
+        self._glance: Glance | None = None
         self._n_moving = 0
         self.moving: set[str] = set()
         self.plan = self.look()
@@ -33,6 +35,14 @@ class PlanKeeper:
 
         Raises UsageError if the budgets cannot be met.
         """
+        if self._glance is not None and len(self.moving) == self._n_moving and self._glance.still_holds():
+            return self.plan
+        self._glance = None
+        plan = self._look_closely()
+        self._glance = Glance(self._model)
+        return plan
+
+    def _look_closely(self) -> ModelPlan:
         entries = walk(self._model)
         seen = signature(entries)
         if seen == self._seen and len(self.moving) == self._n_moving and _is_bound(self.plan, entries):

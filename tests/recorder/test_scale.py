@@ -60,6 +60,41 @@ def test_thousands_of_tensors_are_read_in_as_many_calls_as_a_few(monkeypatch):
         assert calls == ["measure", "take", "sums"]
 
 
+def calls_of_ours(function):
+    """How many functions of ours a call of `function` goes through, on this thread."""
+    n = 0
+
+    def count(frame, event, argument):
+        nonlocal n
+        n += event == "call" and "/paramviz/" in frame.f_code.co_filename
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return n
+
+
+def test_a_core_snapshot_makes_as_many_calls_for_thousands_of_tensors_as_for_a_few(tmp_path):
+    """Hooks of the optimizer included: nothing on the training thread goes tensor by tensor."""
+    counts = []
+    for n in (2, 700):
+        model = experts(n)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with paramviz.Recorder(tmp_path / str(n), model, optimizer, schedule=1) as recorder:
+            for iteration in range(3):
+                for parameter in model.parameters():
+                    parameter.grad = torch.ones_like(parameter)
+                counts.append(calls_of_ours(optimizer.step))
+                counts.append(calls_of_ours(lambda i=iteration: recorder.step(i)))
+    few, many = counts[4:6], counts[10:12]
+    assert few == many
+    run = paramviz.open_run(tmp_path / "700")
+    assert run[2].record.tier == "core"
+    assert run[2].gradient_statistics("experts.699.up.weight")["mean"] == 1.0
+
+
 @pytest.mark.parametrize("middle", [4096, 40])
 def test_in_one_call_or_one_by_one_the_numbers_are_the_same(monkeypatch, middle):
     """Small tensors are kept whole under the larger budget, and are cut into cells under the smaller one."""
@@ -69,7 +104,7 @@ def test_in_one_call_or_one_by_one_the_numbers_are_the_same(monkeypatch, middle)
     budgets = SampleBudgets(outer=middle, middle=middle, outer_vectors=5, middle_vectors=5)
     plan = PlanKeeper(model, Selection(budgets)).plan
     batched = gathered(plan)
-    monkeypatch.setattr(host_batch, "_address", lambda tensor, size: 0)
+    monkeypatch.setattr(host_batch, "PLAIN", frozenset())
     single = gathered(plan)
     np.testing.assert_array_equal(batched.samples, single.samples)
     np.testing.assert_array_equal(batched.histograms, single.histograms)
@@ -95,7 +130,7 @@ def test_a_tensor_that_is_not_plain_is_never_read_at_its_address():
         torch._neg_view(torch.zeros(6)),
         torch.zeros(6).to_sparse(),
     ]
-    addresses = host_batch.addresses_of([plain, *others], [6] * (1 + len(others)))
+    addresses = host_batch.addresses_of([plain, *others], np.full(1 + len(others), 6))
     assert addresses.tolist() == [plain.data_ptr()] + [0] * len(others)
 
 
