@@ -1,6 +1,8 @@
 import { encode } from '@msgpack/msgpack';
 import { describe, expect, test } from 'vitest';
-import { DecodeError, decodeFrames, decodePositions, decodeScalars, decodeUpdate, frameBytes, jsonNumber } from '../src/data/decode';
+import { decodeFrames, decodePieces, decodePositions, decodeScalars, decodeUpdate, frameBytes, jsonNumber } from '../src/data/decode';
+import { DecodeError } from '../src/data/fields';
+import { pieceBytes } from '../src/data/further';
 import { isFailure, type Frame } from '../src/data/types';
 
 const raw = (array: ArrayBufferView) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
@@ -106,4 +108,28 @@ test('a tail message has real numbers after decoding', () => {
     committed_unix_s: null,
   };
   expect(decodeUpdate(message).scalars[0]![1].loss).toBe(Infinity);
+});
+
+describe('further parts', () => {
+  const bytes = (numbers: Uint16Array | Int16Array) => new Uint8Array(numbers.buffer);
+  const cells = { mean: bytes(new Uint16Array([1, 2])), rms: bytes(new Uint16Array([3, 4])), absmax: null, exponents: bytes(new Int16Array([-3, 0, 2])) };
+
+  test('of one snapshot or of several, nil where it is not held', () => {
+    const [piece] = decodePieces(body({ iteration: 8, plan: 1, cells }), 'cells') as { content: { mean: Uint16Array; absmax: null; exponents: Int16Array } }[];
+    expect([...piece!.content.mean]).toEqual([1, 2]);
+    expect(piece!.content.absmax).toBeNull();
+    expect([...piece!.content.exponents]).toEqual([-3, 0, 2]);
+    const list = decodePieces(body([{ iteration: 9, plan: 1, cells: null }, { iteration: 10, error: { kind: 'damaged', message: 'm', key: 'k' } }]), 'cells');
+    expect(list[0]).toEqual({ iteration: 9, plan: 1, content: null });
+    expect('error' in list[1]!).toBe(true);
+  });
+
+  test('what lacks a field that it cannot be without is refused', () => {
+    expect(() => decodePieces(body({ iteration: 8, plan: 1, norms: { columns: null } }), 'norms')).toThrow(DecodeError);
+  });
+
+  test('their bytes are counted', () => {
+    const [piece] = decodePieces(body({ iteration: 8, plan: 1, cells }), 'cells');
+    expect(pieceBytes(piece as never)).toBe(256 + 4 + 6);
+  });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { ApiError, type Api, type FramePart } from '../src/data/api';
 import { FrameSource } from '../src/data/frames';
+import type { PieceResult } from '../src/data/further';
 import { Priority } from '../src/data/scheduler';
 import type { FrameResult } from '../src/data/types';
 import { makeFrame } from './made';
@@ -107,5 +108,59 @@ describe('failures', () => {
     source.forgetFailures();
     await wish(5);
     expect(source.get('a', 5)?.iteration).toBe(5);
+  });
+});
+
+describe('further parts', () => {
+  function setUpPieces(answer: (iterations: readonly number[]) => PieceResult[]) {
+    const asked: string[] = [];
+    const arrived: number[] = [];
+    const api = {
+      pieces: async (_run: string, iterations: readonly number[], part: string) => {
+        asked.push(`${part} of ${iterations.join()}`);
+        return answer(iterations);
+      },
+      holding: async (_run: string, iteration: number) => {
+        asked.push(`holder at ${iteration}`);
+        return { iteration: 8, next: 16 };
+      },
+    } as unknown as Api;
+    const source = new FrameSource(api, { arrived: (_run, iteration) => arrived.push(iteration), unreachable: () => undefined });
+    const settled = () => new Promise((resolve) => setTimeout(resolve));
+    return { source, asked, arrived, settled };
+  }
+
+  test('a piece is asked for once, and is another thing than its frame', async () => {
+    const { source, asked, settled } = setUpPieces((iterations) =>
+      iterations.map((iteration) => ({ iteration, plan: 0, content: null })),
+    );
+    for (let times = 0; times < 2; times += 1) {
+      source.wish([{ run: 'a', iteration: 8, part: 'cells', priority: Priority.visible }]);
+      await settled();
+    }
+    expect(asked).toEqual(['cells of 8']);
+    expect(source.piece('a', 8, 'cells')).toEqual({ iteration: 8, plan: 0, content: null, failure: null });
+    expect(source.has('a', 8, 'cells')).toBe(true);
+    expect(source.has('a', 8)).toBe(false);
+    expect(source.piece('a', 8, 'norms')).toBeUndefined();
+  });
+
+  test('a damaged piece leaves its frame alone', async () => {
+    const error = { kind: 'damaged' as const, message: 'checksum', key: 'k' };
+    const { source, settled } = setUpPieces((iterations) => iterations.map((iteration) => ({ iteration, error })));
+    source.wish([{ run: 'a', iteration: 8, part: 'cells', priority: Priority.visible }]);
+    await settled();
+    expect(source.piece('a', 8, 'cells')?.failure).toEqual(error);
+    expect(source.failure('a', 8)).toBeUndefined();
+  });
+
+  test('which snapshot holds a part is asked once for a whole range', async () => {
+    const { source, asked, arrived, settled } = setUpPieces(() => []);
+    expect(source.holder('a', 10, 'cells', 40)).toBeUndefined();
+    expect(source.holder('a', 10, 'cells', 40)).toBeUndefined();
+    await settled();
+    expect(arrived).toEqual([10]);
+    expect([8, 15, 16].map((iteration) => source.holder('a', iteration, 'cells', 40))).toEqual([8, 8, 16]);
+    expect(asked).toEqual(['holder at 10']);
   });
 });

@@ -22,6 +22,8 @@ const plan: Plan = {
   frozen_vectors: 64,
   tensors: [moves, still, bias],
   embedding_tokens: null,
+  places: { cells: [], rows: [], columns: [], heads: [] },
+  neighbour_tokens: null,
   frozen: { values: new Uint16Array(64).fill(TWO), vectors: new Float32Array(64).fill(0.5) },
 };
 const frame: Frame = { ...makeFrame(3), values: new Uint16Array(64).fill(ONE), vectors: new Float32Array(0) };

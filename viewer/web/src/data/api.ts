@@ -3,11 +3,13 @@
 import {
   decodeFrames,
   decodeFrozen,
+  decodePieces,
   decodePositions,
   decodeScalars,
   decodeSeries,
   decodeUpdate,
 } from './decode';
+import type { FurtherPart, PieceResult } from './further';
 import type {
   Catalogue,
   ErrorKind,
@@ -43,7 +45,14 @@ export interface TailRun {
 
 const NOTHING: FrozenSamples = { values: new Uint16Array(0), vectors: new Float32Array(0) };
 
-export type FramePart = 'frame' | 'embedding';
+/** What one request brings: a frame, its cloud in another basis, or one of its further parts. */
+export type FramePart = 'frame' | 'embedding' | FurtherPart;
+
+/** The newest snapshot not after an iteration that holds a part, and the first one after it. */
+export interface Holding {
+  iteration: number | null;
+  next: number | null;
+}
 
 export class Api {
   /** Requests sent so far, for the page's counters. */
@@ -105,19 +114,30 @@ export class Api {
   async frames(
     run: string,
     iterations: readonly number[],
-    part: FramePart,
+    part: 'frame' | 'embedding',
     basis: number | null,
     signal: AbortSignal,
   ): Promise<FrameResult[]> {
     const query = new URLSearchParams();
-    if (iterations.length > 1) query.set('iterations', iterations.join(','));
     if (part === 'embedding') query.set('parts', 'embedding');
     // Always said, since the default moves on while a run grows and frames are kept for ever.
     if (basis !== null) query.set('basis', String(basis));
-    const path = iterations.length > 1 ? 'frames' : `frames/${iterations[0]}`;
-    const suffix = query.size > 0 ? `?${query}` : '';
-    const body = await this.bytes(`runs/${encodeURIComponent(run)}/${path}${suffix}`, signal);
-    return decodeFrames(body);
+    return decodeFrames(await this.bytes(framesPath(run, iterations, query), signal));
+  }
+
+  /** A further part of one snapshot or up to 16, like `frames`. */
+  async pieces<P extends FurtherPart>(
+    run: string,
+    iterations: readonly number[],
+    part: P,
+    signal: AbortSignal,
+  ): Promise<PieceResult<P>[]> {
+    const path = framesPath(run, iterations, new URLSearchParams({ parts: part }));
+    return decodePieces(await this.bytes(path, signal), part);
+  }
+
+  holding(run: string, iteration: number, part: FurtherPart): Promise<Holding> {
+    return this.json<Holding>(`runs/${encodeURIComponent(run)}/holding/${iteration}?part=${part}`);
   }
 
   tailUrl(runs: readonly TailRun[]): string {
@@ -151,6 +171,13 @@ export class Api {
     if (!response.ok) throw await errorOf(response);
     return response;
   }
+}
+
+function framesPath(run: string, iterations: readonly number[], query: URLSearchParams): string {
+  if (iterations.length > 1) query.set('iterations', iterations.join(','));
+  const path = iterations.length > 1 ? 'frames' : `frames/${iterations[0]}`;
+  const suffix = query.size > 0 ? `?${query}` : '';
+  return `runs/${encodeURIComponent(run)}/${path}${suffix}`;
 }
 
 function tailQuery(runs: readonly TailRun[]): string {

@@ -1,6 +1,8 @@
-/** msgpack bodies and JSON numbers to typed arrays. Every copy is made here, once. */
+/** msgpack bodies and JSON numbers to what the page works with. */
 
 import { decode } from '@msgpack/msgpack';
+import { DecodeError, fieldsOf, float32, float64, int64, optional, uint16 } from './fields';
+import { pieceOf, type FurtherPart, type PieceResult } from './further';
 import type {
   Frame,
   FrameEmbedding,
@@ -10,51 +12,6 @@ import type {
   Series,
   TailUpdate,
 } from './types';
-
-/** The answer was not what docs/HTTP.md promises. */
-export class DecodeError extends Error {}
-
-type Fields = Record<string, unknown>;
-
-function bytesOf(value: unknown, name: string, itemBytes: number): Uint8Array {
-  if (!(value instanceof Uint8Array)) {
-    throw new DecodeError(`${name}: expected raw bytes, got ${typeof value}.`);
-  }
-  if (value.byteLength % itemBytes !== 0) {
-    throw new DecodeError(
-      `${name}: ${value.byteLength} bytes are not a whole number of ${itemBytes}-byte items.`,
-    );
-  }
-  return value;
-}
-
-/** A copy that starts at a multiple of the item size, as typed arrays demand. */
-function aligned(bytes: Uint8Array): ArrayBuffer {
-  const copy = new ArrayBuffer(bytes.byteLength);
-  new Uint8Array(copy).set(bytes);
-  return copy;
-}
-
-const float32 = (value: unknown, name: string) => new Float32Array(aligned(bytesOf(value, name, 4)));
-const float64 = (value: unknown, name: string) => new Float64Array(aligned(bytesOf(value, name, 8)));
-const uint16 = (value: unknown, name: string) => new Uint16Array(aligned(bytesOf(value, name, 2)));
-
-/** int64 to numbers: positions and iterations stay far below 2**53. */
-function int64(value: unknown, name: string): Float64Array {
-  const wide = new BigInt64Array(aligned(bytesOf(value, name, 8)));
-  return Float64Array.from(wide, Number);
-}
-
-function optional<T>(value: unknown, name: string, read: (v: unknown, n: string) => T): T | null {
-  return value === null || value === undefined ? null : read(value, name);
-}
-
-function fieldsOf(value: unknown, name: string): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new DecodeError(`${name}: expected a map, got ${Array.isArray(value) ? 'a list' : typeof value}.`);
-  }
-  return value as Fields;
-}
 
 function embeddingOf(value: unknown): FrameEmbedding | null {
   if (value === null || value === undefined) return null;
@@ -98,6 +55,12 @@ function frameOf(value: unknown): FrameResult {
 export function decodeFrames(body: ArrayBuffer): FrameResult[] {
   const value = decode(new Uint8Array(body));
   return Array.isArray(value) ? value.map(frameOf) : [frameOf(value)];
+}
+
+/** One further part of each snapshot in the answer. */
+export function decodePieces<P extends FurtherPart>(body: ArrayBuffer, part: P): PieceResult<P>[] {
+  const value = decode(new Uint8Array(body));
+  return (Array.isArray(value) ? value : [value]).map((one) => pieceOf(one, part));
 }
 
 export function decodePositions(body: ArrayBuffer): Positions {

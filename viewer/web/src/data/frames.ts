@@ -1,8 +1,14 @@
-/** Snapshots by run and iteration: from memory, else from the server, each in the basis wished for. */
+/**
+ * Snapshots by run and iteration: from memory, else from the server, each in the basis wished for.
+ * Their further parts are pieces of their own, in the same memory.
+ */
 
 import { ApiError, type Api, type FramePart } from './api';
 import { ByteLru } from './cache';
-import { DecodeError, frameBytes } from './decode';
+import { frameBytes } from './decode';
+import { DecodeError } from './fields';
+import { pieceBytes, type FurtherContent, type FurtherPart, type Piece, type PieceResult } from './further';
+import { Holdings } from './holdings';
 import { Scheduler, wantKey, type Priority, type SchedulerOptions, type Want } from './scheduler';
 import { isFailure, type ErrorKind, type Frame, type FrameFailure, type FrameResult } from './types';
 
@@ -11,7 +17,17 @@ export const FRAME_BUDGET_BYTES = 192 * 1024 * 1024;
 export interface Wish {
   run: string;
   iteration: number;
+  /** the frame itself, if nothing else is said */
+  part?: FurtherPart;
   priority: Priority;
+}
+
+/** A further part: whole, or refused for a reason, or with nothing in it. */
+export interface Found<P extends FurtherPart> {
+  iteration: number;
+  plan: number | null;
+  content: FurtherContent[P] | null;
+  failure: FrameFailure['error'] | null;
 }
 
 export interface FrameListener {
@@ -21,12 +37,19 @@ export interface FrameListener {
   unreachable(kind: ErrorKind): void;
 }
 
-const frameKey = (run: string, iteration: number) => `${run}/${iteration}`;
+function keyOf(run: string, iteration: number, part: FurtherPart | 'frame' = 'frame'): string {
+  return part === 'frame' ? `${run}/${iteration}` : `${run}/${iteration}/${part}`;
+}
+
+type Kept = Frame | Piece;
 
 export class FrameSource {
-  private readonly cache: ByteLru<Frame>;
+  private readonly cache: ByteLru<Kept>;
   private readonly failures = new Map<string, FrameFailure['error']>();
   private readonly basisOf = new Map<string, number | null>();
+  private readonly holdings = new Holdings();
+  /** Questions about holdings that are on their way: one for each run and part at a time. */
+  private readonly asking = new Set<string>();
   private readonly scheduler: Scheduler;
   private readonly api: Api;
   private readonly listener: FrameListener;
@@ -38,7 +61,7 @@ export class FrameSource {
   ) {
     this.api = api;
     this.listener = listener;
-    this.cache = new ByteLru(options.budgetBytes ?? FRAME_BUDGET_BYTES);
+    this.cache = new ByteLru<Kept>(options.budgetBytes ?? FRAME_BUDGET_BYTES);
     this.scheduler = new Scheduler((batch, signal) => this.fetch(batch, signal), options.scheduler);
   }
 
@@ -51,7 +74,7 @@ export class FrameSource {
   wish(wishes: readonly Wish[]): void {
     const wants: Want[] = [];
     for (const wish of wishes) {
-      const part = this.missingPart(wish.run, wish.iteration);
+      const part = this.missingPart(wish.run, wish.iteration, wish.part);
       if (part) wants.push({ ...wish, part });
     }
     this.scheduler.setWants(wants);
@@ -59,26 +82,47 @@ export class FrameSource {
 
   /** The whole frame in the right basis, or undefined while some of it is missing. */
   get(run: string, iteration: number): Frame | undefined {
-    const frame = this.cache.get(frameKey(run, iteration));
+    const frame = this.cache.get(keyOf(run, iteration)) as Frame | undefined;
     return frame && this.isInBasis(run, frame) ? frame : undefined;
   }
 
   failure(run: string, iteration: number): FrameFailure['error'] | undefined {
-    return this.failures.get(frameKey(run, iteration));
+    return this.failures.get(keyOf(run, iteration));
   }
 
-  has(run: string, iteration: number): boolean {
-    return this.missingPart(run, iteration) === null;
+  has(run: string, iteration: number, part?: FurtherPart): boolean {
+    return this.missingPart(run, iteration, part) === null;
+  }
+
+  /** A further part of a snapshot, undefined while it is not here. */
+  piece<P extends FurtherPart>(run: string, iteration: number, part: P): Found<P> | undefined {
+    const key = keyOf(run, iteration, part);
+    const failure = this.failures.get(key);
+    if (failure) return { iteration, plan: null, content: null, failure };
+    const piece = this.cache.get(key) as Piece<P> | undefined;
+    return piece && { ...piece, failure: null };
+  }
+
+  /**
+   * The newest snapshot not after an iteration that holds a part, null where there is none; undefined
+   * while that is not known, and then it is asked for. `newest` is the run's last known iteration.
+   */
+  holder(run: string, iteration: number, part: FurtherPart, newest: number): number | null | undefined {
+    const key = `${run}/${part}`;
+    const known = this.holdings.at(key, iteration);
+    if (known === undefined && !this.asking.has(key)) void this.ask(key, run, iteration, part, newest);
+    return known;
   }
 
   isLoading(run: string, iteration: number): boolean {
-    const parts: FramePart[] = ['frame', 'embedding'];
+    const parts = ['frame', 'embedding'] as const;
     return parts.some((part) => this.scheduler.isFlying(wantKey({ run, iteration, part })));
   }
 
   /** Forgets failures, so that what was damaged or away is asked for again. */
   forgetFailures(): void {
     this.failures.clear();
+    this.holdings.forget();
   }
 
   get counters(): { cacheBytes: number; cachedFrames: number; inFlight: number; aborted: number } {
@@ -95,12 +139,29 @@ export class FrameSource {
     return frame.embedding === null || basis === null || frame.embedding.basis === basis;
   }
 
-  private missingPart(run: string, iteration: number): FramePart | null {
-    const key = frameKey(run, iteration);
+  private missingPart(run: string, iteration: number, part?: FurtherPart): FramePart | null {
+    const key = keyOf(run, iteration, part);
     if (this.failures.has(key)) return null;
-    const frame = this.cache.peek(key);
-    if (!frame) return 'frame';
-    return this.isInBasis(run, frame) ? null : 'embedding';
+    const kept = this.cache.peek(key);
+    if (!kept || part) return kept ? null : (part ?? 'frame');
+    return this.isInBasis(run, kept as Frame) ? null : 'embedding';
+  }
+
+  private async ask(key: string, run: string, iteration: number, part: FurtherPart, newest: number): Promise<void> {
+    this.asking.add(key);
+    try {
+      this.holdings.learn(key, iteration, await this.api.holding(run, iteration, part), newest);
+    } catch (cause) {
+      if (cause instanceof ApiError && isPassing(cause.kind)) {
+        this.asking.delete(key);
+        this.listener.unreachable(cause.kind);
+        return;
+      }
+      // A server that cannot say so holds nothing; the picture then says that it was not recorded.
+      this.holdings.learn(key, iteration, { iteration: null, next: null }, iteration);
+    }
+    this.asking.delete(key);
+    this.listener.arrived(run, iteration);
   }
 
   private async fetch(batch: readonly Want[], signal: AbortSignal): Promise<() => void> {
@@ -108,32 +169,54 @@ export class FrameSource {
     const iterations = batch.map((want) => want.iteration);
     const basis = this.basisOf.get(run) ?? null;
     try {
-      const results = await this.api.frames(run, iterations, part, basis, signal);
+      if (part === 'frame' || part === 'embedding') {
+        const results = await this.api.frames(run, iterations, part, basis, signal);
+        return () => {
+          for (const result of results) this.keep(run, part, result);
+        };
+      }
+      const pieces = await this.api.pieces(run, iterations, part, signal);
       return () => {
-        for (const result of results) this.keep(run, part, result);
+        for (const piece of pieces) this.keepPiece(run, part, piece);
       };
     } catch (error) {
       return () => this.fail(batch, error);
     }
   }
 
-  private keep(run: string, part: FramePart, result: FrameResult): void {
-    const key = frameKey(run, result.iteration);
+  private keep(run: string, part: 'frame' | 'embedding', result: FrameResult): void {
+    const key = keyOf(run, result.iteration);
     if (isFailure(result)) {
-      if (isPassing(result.error.kind)) {
-        this.listener.unreachable(result.error.kind);
-        return;
-      }
-      this.failures.set(key, result.error);
+      if (!this.keepFailure(key, result.error)) return;
     } else if (part === 'frame') {
       this.cache.set(key, result, frameBytes(result));
     } else {
-      const whole = this.cache.peek(key);
+      const whole = this.cache.peek(key) as Frame | undefined;
       if (!whole) return;
       const turned = { ...whole, embedding: result.embedding };
       this.cache.set(key, turned, frameBytes(turned));
     }
     this.listener.arrived(run, result.iteration);
+  }
+
+  private keepPiece(run: string, part: FurtherPart, result: PieceResult): void {
+    const key = keyOf(run, result.iteration, part);
+    if ('error' in result) {
+      if (!this.keepFailure(key, result.error)) return;
+    } else {
+      this.cache.set(key, result, pieceBytes(result));
+    }
+    this.listener.arrived(run, result.iteration);
+  }
+
+  /** False if the failure says nothing of the snapshot itself. */
+  private keepFailure(key: string, error: FrameFailure['error']): boolean {
+    if (isPassing(error.kind)) {
+      this.listener.unreachable(error.kind);
+      return false;
+    }
+    this.failures.set(key, error);
+    return true;
   }
 
   private fail(batch: readonly Want[], cause: unknown): void {
@@ -145,9 +228,9 @@ export class FrameSource {
       this.listener.unreachable(error.kind);
       return;
     }
-    for (const { run, iteration } of batch) {
+    for (const { run, iteration, part } of batch) {
       const { kind, message, key } = error;
-      this.failures.set(frameKey(run, iteration), { kind, message, key });
+      this.failures.set(keyOf(run, iteration, part === 'embedding' ? 'frame' : part), { kind, message, key });
       this.listener.arrived(run, iteration);
     }
   }

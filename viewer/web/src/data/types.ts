@@ -83,6 +83,19 @@ export interface Catalogue {
   frozen_vectors: number;
   tensors: TensorInfo[];
   embedding_tokens: number[] | null;
+  /** where tensors lie in the packed arrays of further parts */
+  places: Places;
+  neighbour_tokens: number[] | null;
+}
+
+/** [tensor, offset, count], in their order in the packed array. */
+export type Place = [tensor: number, offset: number, count: number];
+
+export interface Places {
+  cells: Place[];
+  rows: Place[];
+  columns: Place[];
+  heads: Place[];
 }
 
 /** Samples of tensors that do not change under a plan. */
