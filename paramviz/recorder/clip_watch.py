@@ -102,7 +102,14 @@ def _hypot(a: Scalar, b: Scalar) -> Scalar:
         return math.hypot(a, b)
     on = a if isinstance(a, torch.Tensor) else b
     assert isinstance(on, torch.Tensor)
-    return torch.hypot(*(torch.as_tensor(x, dtype=on.dtype, device=on.device) for x in (a, b)))
+    return torch.hypot(*(_beside(on, x) for x in (a, b)))
+
+
+def _beside(on: torch.Tensor, x: Scalar) -> torch.Tensor:
+    """A number on the device of another one, without waiting for it."""
+    if isinstance(x, torch.Tensor):
+        return x.to(on.device, on.dtype, non_blocking=True)
+    return torch.full((), x, dtype=on.dtype, device=on.device)
 
 
 class _Listeners:

@@ -1,18 +1,20 @@
 """The statistics of `paramviz.statistics` on another device, in torch, without a synchronisation.
 
 The same definitions (docs/FORMAT.md, "Statistics"): NaN and inf are left out of
-moments and counted; std with n - 1; excess kurtosis.
+moments and counted; std with n - 1; excess kurtosis. Rows of parts are reduced here, to
+be put together by `device_tally`.
 """
 
 from __future__ import annotations
 
 import torch
 
+from paramviz.recorder.device_tally import PLAIN_EXPONENT
 from paramviz.schema import FLOAT16_TINY, HISTOGRAM_BINS, HISTOGRAM_LOWEST_EXPONENT, SPARSITY_THRESHOLD
 from paramviz.statistics.tally import OVERFLOW
 
-CHUNK = 1 << 22
-"""Elements widened at a time: bounds the memory on the device to a few hundred megabytes."""
+BINS = HISTOGRAM_BINS + 1
+"""One bin more takes what belongs in none: NaN, inf, and what is no element."""
 
 
 def accumulation_dtype(device: torch.device) -> torch.dtype:
@@ -20,66 +22,67 @@ def accumulation_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def measure_on_device(x: torch.Tensor) -> torch.Tensor:
-    """Statistics of every element, (14,) in the order of `MOMENT_KEYS`, on x's device."""
-    wide = accumulation_dtype(x.device)
-    chunks = x.detach().reshape(-1).split(CHUNK)
-    zero = torch.zeros((), dtype=wide, device=x.device)
-    n = n_nan = n_inf = n_sparse = n_overflow = n_underflow = total = zero
-    low, high = zero + torch.inf, zero - torch.inf
-    for chunk in chunks:
-        v = chunk.to(wide)
-        finite = torch.isfinite(v)
-        magnitude = v.abs()
-        n = n + finite.sum()
-        n_nan = n_nan + v.isnan().sum()
-        n_inf = n_inf + v.isinf().sum()
-        n_sparse = n_sparse + (magnitude < SPARSITY_THRESHOLD).sum()
-        n_overflow = n_overflow + (finite & (magnitude >= OVERFLOW)).sum()
-        n_underflow = n_underflow + ((magnitude <= FLOAT16_TINY) & (magnitude > 0)).sum()
-        total = total + torch.where(finite, v, zero).sum()
-        if chunk.numel():
-            low = torch.minimum(low, torch.where(finite, v, zero + torch.inf).min())
-            high = torch.maximum(high, torch.where(finite, v, zero - torch.inf).max())
-    # All equal: what rounding leaves of the distances is no variance.
-    mean = torch.where(low == high, low, total / n)
-    m2 = m3 = m4 = zero
-    for chunk in chunks:
-        v = chunk.to(wide)
-        d = torch.where(torch.isfinite(v), v - mean, zero)
-        d2 = d * d
-        m2, m3, m4 = m2 + d2.sum(), m3 + (d2 * d).sum(), m4 + (d2 * d2).sum()
-    mean_square = mean * mean + m2 / n
-    varies = m2 > 0
-    moments = torch.stack(
-        [
-            mean,
-            torch.where(n > 1, (m2 / (n - 1)).sqrt(), zero),
-            low,
-            high,
-            mean_square.sqrt(),
-            (n * mean_square).sqrt(),
-            torch.maximum(-low, high),
-            n_sparse / n,
-            torch.where(varies, n.sqrt() * m3 / m2**1.5, zero + torch.nan),
-            torch.where(varies, n * m4 / (m2 * m2) - 3, zero + torch.nan),
-        ]
-    )
-    nothing = torch.where(n_nan + n_inf > 0, zero + torch.nan, zero)
-    counts = torch.stack([n_nan, n_inf, n_overflow, n_underflow])
-    return torch.cat([torch.where(n > 0, moments, nothing), counts])
+def divided(x: torch.Tensor, divisor: torch.Tensor | None) -> torch.Tensor:
+    """In float32: what is tiny before the scale is taken out would be nothing in float16 after it."""
+    if divisor is None:
+        return x
+    wide = x if x.dtype == torch.float64 else x.float()
+    return wide / divisor
 
 
-def histogram_on_device(x: torch.Tensor) -> torch.Tensor:
-    """Counts in the bins of `schema.histogram_edges`, (64,) int64, on x's device."""
+def tally_rows(v_BK: torch.Tensor, is_element_BK: torch.Tensor) -> torch.Tensor:
+    """(B, 13) the columns of `device_tally` for each row. v_BK: in the accumulation dtype."""
+    infinite = v_BK.isinf() & is_element_BK
+    nan = v_BK.isnan() & is_element_BK
+    finite = torch.isfinite(v_BK) & is_element_BK
+    v = torch.where(finite, v_BK, 0.0)
+    magnitude = v.abs()
+    n = finite.sum(1).to(v.dtype)
+    exponent = _left_out(magnitude.amax(1))
+    scaled = _scaled(v, -exponent)
+    mean = scaled.sum(1) / n.clamp(min=1)
+    d = torch.where(finite, scaled - mean[:, None], 0.0)
+    d2 = d * d
+    columns = [
+        n,
+        mean,
+        d2.sum(1),
+        (d2 * d).sum(1),
+        (d2 * d2).sum(1),
+        torch.where(finite, v, torch.inf).amin(1),
+        torch.where(finite, v, -torch.inf).amax(1),
+        nan.sum(1),
+        infinite.sum(1),
+        ((magnitude < SPARSITY_THRESHOLD) & finite).sum(1),
+        (magnitude >= OVERFLOW).sum(1),
+        ((magnitude <= FLOAT16_TINY) & (magnitude > 0)).sum(1),
+        exponent,
+    ]
+    return torch.stack([column.to(v.dtype) for column in columns], 1)
+
+
+def count_bins(
+    v_BK: torch.Tensor, is_element_BK: torch.Tensor, tensor_B: torch.Tensor, counts: torch.Tensor
+) -> None:
+    """Add rows to the histograms of their tensors: counts, (tensors * BINS,) int64, bins of
+    `schema.histogram_edges`."""
     half = HISTOGRAM_BINS // 2
-    # One bin more takes what belongs in none: NaN and inf.
-    counts = torch.zeros(HISTOGRAM_BINS + 1, dtype=torch.int64, device=x.device)
-    for chunk in x.detach().reshape(-1).split(CHUNK):
-        v = chunk.to(accumulation_dtype(x.device))
-        exponent = torch.frexp(v.abs())[1] - HISTOGRAM_LOWEST_EXPONENT
-        distance = torch.where(v == 0, 0, exponent.clamp(0, half - 1))
-        bins = torch.where(v < 0, half - 1 - distance, half + distance)
-        bins = torch.where(torch.isfinite(v), bins, HISTOGRAM_BINS).to(torch.int64)
-        counts.scatter_add_(0, bins, torch.ones_like(bins))
-    return counts[:HISTOGRAM_BINS]
+    exponent = torch.frexp(v_BK.abs())[1] - HISTOGRAM_LOWEST_EXPONENT
+    distance = torch.where(v_BK == 0, 0, exponent.clamp(0, half - 1))
+    bins = torch.where(v_BK < 0, half - 1 - distance, half + distance)
+    bins = torch.where(torch.isfinite(v_BK) & is_element_BK, bins, HISTOGRAM_BINS)
+    index = (tensor_B[:, None] * BINS + bins).reshape(-1)
+    counts.scatter_add_(0, index, torch.ones_like(index))
+
+
+def _left_out(absmax_B: torch.Tensor) -> torch.Tensor:
+    """See `device_tally.exponent_of`."""
+    exponent = torch.frexp(absmax_B)[1]
+    return torch.where(exponent.abs() > PLAIN_EXPONENT, exponent, 0)
+
+
+def _scaled(v_BK: torch.Tensor, exponent_B: torch.Tensor) -> torch.Tensor:
+    """v * 2**exponent, in two steps: a power of two beyond float64 may lead back into it."""
+    half = exponent_B // 2
+    first, second = (torch.exp2(power.to(v_BK.dtype))[:, None] for power in (half, exponent_B - half))
+    return v_BK * first * second

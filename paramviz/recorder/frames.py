@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from paramviz.recorder.grids import Grids
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.probe import Probed
-from paramviz.recorder.scalars import Scalar
-from paramviz.recorder.transfers import Transfers
+from paramviz.recorder.transfers import Arriving, Transfers
 from paramviz.schema import HISTOGRAM_BINS, MOMENT_KEYS, Event, GradientState, Tier
 from paramviz.statistics import GridSums
 
@@ -31,7 +29,7 @@ class Gradients:
     if there was none at all, only NaN unless `is_measured`. samples: (N + V,)
     float32, NaN likewise. `grids`: sums over whole gradients by row, in key snapshots
     that were foreseen. `states`: by row, where there was one. `found_inf`: flags that
-    still lie on their devices, each with the rows whose step was skipped if it is not
+    are on their way from their devices, each with the rows whose step was skipped if it is not
     zero. Hooks spent `hook_s` on them on the training thread.
     """
 
@@ -41,7 +39,7 @@ class Gradients:
     grids: Mapping[int, GridSums]
     states: dict[int, GradientState]
     reasons: list[str]
-    found_inf: list[tuple[torch.Tensor, tuple[int, ...]]]
+    found_inf: list[tuple[Arriving, tuple[int, ...]]]
     transfers: Transfers
     hook_s: float
 
@@ -70,7 +68,7 @@ class Frame:
     tier: Tier = "core"
     keeps_rows: bool = False
     time_unix_s: float = 0.0
-    scalars: dict[str, Scalar] = field(default_factory=dict)
+    scalars: dict[str, float | Arriving] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     gradients: Gradients | None = None
     transfers: Transfers = field(default_factory=Transfers)
@@ -105,7 +103,7 @@ class FramePool:
         return frame
 
     def give_back(self, frame: Frame) -> None:
-        frame.probed = None
+        frame.probed, frame.transfers = None, Transfers()
         frame.scalars, frame.events, frame.gradients, frame.grids, frame.matrices = {}, [], None, Grids(), {}
         frame.moments[...] = frame.sigma_max[...] = np.nan
         with self._changed:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from paramviz.quantities import Quantities
 from paramviz.recorder import views
-from paramviz.recorder.device_statistics import histogram_on_device, measure_on_device
+from paramviz.recorder.device_layout import Layouts, Sampled, elements
+from paramviz.recorder.device_reading import Wanted, read_all
+from paramviz.recorder.device_statistics import divided
 from paramviz.recorder.frames import Frame
 from paramviz.recorder.grids import Grids
 from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.model_plan import Indices, ModelPlan, Source
 from paramviz.recorder.singular import SingularValues
 from paramviz.recorder.transfers import Transfers
+from paramviz.schema import MOMENT_KEYS
 from paramviz.statistics import measure, measure_parts
 
 COPIED_BYTES = 128 << 20
@@ -29,11 +35,11 @@ def gather(frame: Frame, quantities: Quantities, singular: SingularValues) -> No
         addresses = addresses_of(plan.batch.tensors, plan.batch.sizes)
         summed = plan.batch.summed(quantities) & (frame.tier == "key")
         _gather_plain(frame, quantities, addresses, summed)
-        for i in np.flatnonzero(addresses == 0):
-            _gather_one(frame, quantities, plan.sources[i], bool(summed[i]))
+        others = np.flatnonzero(addresses == 0)
+        _gather_others(frame, quantities, [plan.sources[i] for i in others])
+        frame.grids.take([plan.sources[i] for i in others if summed[i]], transfers)
         if "head_norms" in quantities:
-            for index in plan.places.heads.places:
-                frame.grids.take_heads(plan, plan.source_of[index], transfers)
+            frame.grids.take_heads(plan, transfers)
         if frame.tier == "key" and "sigma_max" in quantities:
             singular.measure(plan, frame.sigma_max, transfers)
         if "singular_values" in quantities and frame.keeps_rows:
@@ -49,9 +55,12 @@ def gather_frozen(plan: ModelPlan) -> npt.NDArray[np.float32]:
     Waits for the devices: a plan is made before training goes on.
     """
     samples, transfers = np.zeros(plan.n_samples, np.float32), Transfers()
+    wanted = (
+        Wanted(source.tensor, samples=samples[source.begin : source.end], positions=source.positions)
+        for source in plan.frozen_sources
+    )
     with torch.no_grad():
-        for source in plan.frozen_sources:
-            _take_samples(source, samples[source.begin : source.end], transfers)
+        read(wanted, plan.layouts, transfers)
     transfers.start()
     transfers.finish()
     return samples
@@ -65,52 +74,48 @@ def plain_gradient(gradient: torch.Tensor, scale: torch.Tensor | None) -> torch.
     gradient = views.as_real(gradient)
     if scale is None:
         return gradient
-    # In float32: what is tiny before the scale is taken out would be nothing in float16 after it.
-    wide = gradient if gradient.dtype == torch.float64 else gradient.float()
-    return wide / scale.to(wide.device, non_blocking=True)
+    return divided(gradient, scale.to(gradient.device, non_blocking=True))
 
 
-def measure_tensor(
-    tensor: torch.Tensor,
-    statistics: npt.NDArray[np.float64],
-    histogram: npt.NDArray[np.uint32] | None,
-    transfers: Transfers,
+def read(wanted: Iterable[Wanted], layouts: Layouts, transfers: Transfers) -> None:
+    """Statistics and samples of tensors: of those here one by one, of those on a device together."""
+    elsewhere = []
+    for one in wanted:
+        if views.is_on_host(one.tensor):
+            measure_here(one.tensor, one.statistics, one.histogram)
+            sample_here(one.tensor, one.samples, one.positions)
+        else:
+            elsewhere.append(one)
+    read_all(elsewhere, layouts, transfers)
+
+
+def measure_here(
+    tensor: torch.Tensor, statistics: npt.NDArray[Any] | None, histogram: npt.NDArray[Any] | None
 ) -> None:
-    """Statistics into (14,) float64, and a histogram into (64,) unless it is None."""
-    if not views.is_on_host(tensor):
-        tensor = views.as_real(tensor.detach())
-        transfers.add(measure_on_device(tensor), statistics)
-        if histogram is not None:
-            transfers.add(histogram_on_device(tensor), histogram)
-    elif views.has_array(tensor):
+    """Statistics into (14,) float64 and a histogram into (64,), of a tensor of the host."""
+    if statistics is None and histogram is None:
+        return
+    statistics = np.empty(len(MOMENT_KEYS)) if statistics is None else statistics
+    if views.has_array(tensor):
         measure(views.host_view(tensor), statistics, histogram)
     else:
         measure_parts(views.parts(views.matrix_view(tensor)), statistics, histogram)
 
 
-def sample_tensor(
-    tensor: torch.Tensor, positions: Indices | None, out: npt.NDArray[np.float32], transfers: Transfers
+def sample_here(
+    tensor: torch.Tensor, samples: npt.NDArray[np.float32] | None, positions: Sampled | None
 ) -> None:
     """Elements at flat positions (all if None) as float32; beyond its range they become inf."""
-    if views.is_on_host(tensor) and views.has_array(tensor):
-        views.samples_of(views.host_view(tensor), None if positions is None else positions.host, out)
+    if samples is None:
+        return
+    at = None if positions is None else positions.host
+    if views.has_array(tensor):
+        views.samples_of(views.host_view(tensor), at, samples)
         return
     flat = views.as_real(tensor.detach()).reshape(-1)
-    if positions is not None:
-        flat = _elements(flat, positions.on(flat.device))
-    # Integers and bool by way of a float: torch lacks kernels for some of them on some devices.
-    samples = views.wide_on_device(flat).to(torch.float32)
-    if views.is_on_host(samples):
-        out[...] = samples.numpy()
-    else:
-        transfers.add(samples, out)
-
-
-def _elements(flat: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """(n,) elements at flat positions. Those of one byte by their bits: torch cannot index all of them."""
-    if flat.element_size() == 1:
-        return flat.view(torch.uint8)[positions].view(flat.dtype)
-    return flat[positions]
+    if at is not None:
+        flat = elements(flat, torch.from_numpy(at))
+    samples[...] = views.wide_on_device(flat).to(torch.float32).numpy()
 
 
 def _gather_plain(
@@ -127,30 +132,33 @@ def _gather_plain(
         frame.grids.plain = batch.sums(added, addresses[added], with_cells="cells" in quantities)
 
 
-def _gather_one(frame: Frame, quantities: Quantities, source: Source, is_summed: bool) -> None:
-    if "statistics" in quantities or "histograms" in quantities:
-        histogram = frame.histograms[source.index] if "histograms" in quantities else None
-        measure_tensor(source.tensor, frame.statistics[source.index], histogram, frame.transfers)
-    _take_samples(source, frame.samples[source.begin : source.end], frame.transfers)
-    if is_summed:
-        frame.grids.take(source, frame.transfers)
-
-
-def _take_samples(source: Source, out: npt.NDArray[np.float32], transfers: Transfers) -> None:
-    sample_tensor(source.tensor, source.positions, out, transfers)
+def _gather_others(frame: Frame, quantities: Quantities, sources: Sequence[Source]) -> None:
+    """Those that are not plain float32 of the host."""
+    statistics, histograms = "statistics" in quantities, "histograms" in quantities
+    wanted = (
+        Wanted(
+            source.tensor,
+            frame.statistics[source.index] if statistics or histograms else None,
+            frame.histograms[source.index] if histograms else None,
+            frame.samples[source.begin : source.end],
+            source.positions,
+        )
+        for source in sources
+    )
+    read(wanted, frame.plan.layouts, frame.transfers)
 
 
 def _copy_matrices(frame: Frame) -> None:
     """Whole matrices for the writer thread, as many as fit into `COPIED_BYTES`, smaller ones first."""
-    plan, left = frame.plan, COPIED_BYTES
+    plan, left, wanted = frame.plan, COPIED_BYTES, []
     for index in sorted(plan.places.spectra.places, key=lambda i: plan.tensors[i].size):
         tensor = plan.tensors[index]
         left -= 4 * tensor.size
         if left < 0:
-            return
-        copy = np.empty(tensor.matrix_shape, np.float32)
-        sample_tensor(plan.source_of[index].tensor, None, copy.reshape(-1), frame.transfers)
-        frame.matrices[index] = copy
+            break
+        frame.matrices[index] = copy = np.empty(tensor.matrix_shape, np.float32)
+        wanted.append(Wanted(plan.source_of[index].tensor, samples=copy.reshape(-1)))
+    read(wanted, plan.layouts, frame.transfers)
 
 
 def _take_rows(

@@ -11,12 +11,14 @@ import numpy.typing as npt
 import torch
 
 from paramviz.quantities import Quantities
+from paramviz.recorder import views
+from paramviz.recorder.device_reading import Wanted
 from paramviz.recorder.frames import Gradients
-from paramviz.recorder.gather import measure_tensor, plain_gradient, sample_tensor
-from paramviz.recorder.grids import sum_matrix
+from paramviz.recorder.gather import plain_gradient, read
+from paramviz.recorder.grids import Summed, sum_matrices
 from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.model_plan import ModelPlan
-from paramviz.recorder.transfers import Transfers
+from paramviz.recorder.transfers import Transfers, sent
 from paramviz.schema import GRADIENT_KEYS, GradientState
 from paramviz.statistics import GridSums
 
@@ -51,23 +53,13 @@ class Capture:
         samples = np.full(plan.n_samples, np.nan, np.float32) if wants_samples else None
         return cls(plan, quantities, is_key, table, samples)
 
-    def take(self, member: Member, state: GradientState, scale: torch.Tensor | None = None) -> None:
-        """Measure a parameter's gradient; one that is not there stays unavailable."""
-        index, parameter = member
-        if parameter.grad is None:
-            return
-        try:
-            with torch.no_grad():
-                self._measure(index, plain_gradient(parameter.grad, scale))
-        except Exception:
-            self._forget(index)
-            raise
-        self.states[index] = state
-
     def take_all(
         self, members: Sequence[Member], state: GradientState, scale: torch.Tensor | None = None
     ) -> None:
-        """Measure the gradients of many parameters: those that lie here as plain float32 in a few calls."""
+        """Measure the gradients of many parameters; one that is not there stays unavailable.
+
+        Those that lie here as plain float32, and those on a device, take a few calls.
+        """
         batch = self.plan.batch
         # Unknown there: names that share the storage of one whose budget is 0.
         places = batch.places_of(np.array([row for row, _ in members], np.int64))
@@ -76,8 +68,7 @@ class Capture:
             addresses = addresses_of(gradients, batch.sizes_at(places))
         else:
             addresses = np.zeros(len(members), np.int64)
-        for i in np.flatnonzero(addresses == 0).tolist():
-            self.take(members[i], state, scale)
+        self._take_others([members[i] for i in np.flatnonzero(addresses == 0).tolist()], state, scale)
         plain = np.flatnonzero(addresses)
         which, addresses = places[plain], addresses[plain]
         rows = batch.rows[which].tolist()
@@ -99,23 +90,53 @@ class Capture:
             summed = batch.has_norms[which]
             self.plain_grids.append(batch.sums(which[summed], addresses[summed], with_cells=False))
 
-    def _measure(self, index: int, gradient: torch.Tensor) -> None:
-        if "gradient_statistics" in self.quantities:
-            measure_tensor(gradient, self.statistics[index], None, self.transfers)
-        source = self.plan.source_of.get(index)
-        if source is not None and self.samples is not None:
-            out = self.samples[source.begin : source.end]
-            sample_tensor(gradient, source.positions, out, self.transfers)
-        if self.is_key and "norms" in self.quantities and index in self.plan.places.rows.places:
-            self.grids[index] = sum_matrix(gradient, None, self.transfers)
+    def _take_others(
+        self, members: Sequence[Member], state: GradientState, scale: torch.Tensor | None
+    ) -> None:
+        rows = [row for row, parameter in members if parameter.grad is not None]
+        try:
+            with torch.no_grad():
+                self._measure([(row, p.grad) for row, p in members if p.grad is not None], scale)
+        except Exception:
+            for row in rows:
+                self._forget(row)
+            raise
+        self.states.update(dict.fromkeys(rows, state))
+
+    def _measure(self, gradients: Sequence[Member], scale: torch.Tensor | None) -> None:
+        has_statistics = "gradient_statistics" in self.quantities
+        wanted, summed = [], []
+        for row, gradient in gradients:
+            # On a device all are divided together.
+            divisor = None if views.is_on_host(gradient) else scale
+            plain = plain_gradient(gradient, scale if divisor is None else None)
+            source = self.plan.source_of.get(row)
+            wanted.append(
+                Wanted(
+                    plain,
+                    statistics=self.statistics[row] if has_statistics else None,
+                    samples=self._samples_of(row),
+                    positions=None if source is None else source.positions,
+                    divisor=divisor,
+                )
+            )
+            if self.is_key and "norms" in self.quantities and row in self.plan.places.rows.places:
+                summed.append(Summed(row, plain, divisor=divisor))
+        read(wanted, self.plan.layouts, self.transfers)
+        self.grids.update(sum_matrices(summed, self.transfers))
+
+    def _samples_of(self, row: int) -> npt.NDArray[np.float32] | None:
+        """Where the samples of a row go."""
+        source = self.plan.source_of.get(row)
+        return None if source is None or self.samples is None else self.samples[source.begin : source.end]
 
     def _forget(self, index: int) -> None:
         """Half of a gradient is none."""
         self.statistics[index] = np.nan
         self.grids.pop(index, None)
-        source = self.plan.source_of.get(index)
-        if source is not None and self.samples is not None:
-            self.samples[source.begin : source.end] = np.nan
+        samples = self._samples_of(index)
+        if samples is not None:
+            samples[...] = np.nan
 
     def because(self, reason: str) -> None:
         """A sentence for whoever wonders why a state is not `used`."""
@@ -125,6 +146,7 @@ class Capture:
     def finish(self, hook_s: float) -> Gradients:
         """What the snapshot takes along; hooks spent `hook_s` on it."""
         self.transfers.start()
+        flags = sent(flag for flag, _ in self.found_inf)
         return Gradients(
             statistics=self.statistics if self.states else None,
             is_measured="gradient_statistics" in self.quantities,
@@ -132,7 +154,7 @@ class Capture:
             grids=ChainMap(self.grids, *self.plain_grids),  # type: ignore[arg-type]  # nothing is written to it
             states=self.states,
             reasons=self.reasons,
-            found_inf=self.found_inf,
+            found_inf=[(flag, rows) for flag, (_, rows) in zip(flags, self.found_inf, strict=True)],
             transfers=self.transfers,
             hook_s=hook_s,
         )

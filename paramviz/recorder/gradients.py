@@ -19,7 +19,7 @@ from paramviz.quantities import DEFAULT, Quantities
 from paramviz.recorder.clip_watch import ClipWatch
 from paramviz.recorder.failsafe import Complaints
 from paramviz.recorder.frames import Gradients
-from paramviz.recorder.gradient_capture import Capture
+from paramviz.recorder.gradient_capture import Capture, Member
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.moments import read_moments
 from paramviz.recorder.optimizer_watch import OptimizerWatch, StepNote, complain_of_gradients
@@ -129,7 +129,7 @@ class GradientReader:
     def read_moments(self, out: npt.NDArray[np.float64], transfers: Transfers) -> None:
         """What the optimizers remember of the gradients of each parameter, into (tensors, 3)."""
         for watch in self._watches:
-            read_moments(watch.optimizer, watch.members, out, transfers)
+            read_moments(watch.optimizer, watch.members, out, self._plan.layouts, transfers)
 
     def begin(self) -> None:
         """An iteration has ended: what its steps left is done with."""
@@ -156,10 +156,14 @@ class GradientReader:
     def _read_unhooked(self, capture: Capture) -> None:
         """Gradients of parameters that no watched optimizer steps, as they stand."""
         watched = {id(parameter) for watch in self._watches for _, parameter in watch.members}
-        for source in self._plan.sources:
-            if id(source.tensor) not in watched and source.tensor.grad is not None:
-                capture.take((source.index, source.tensor), "scaled-unknown")
-                capture.because(_UNHOOKED)
+        members = [
+            (source.index, source.tensor)
+            for source in self._plan.sources
+            if id(source.tensor) not in watched and source.tensor.grad is not None
+        ]
+        if members:
+            capture.take_all(members, "scaled-unknown")
+            capture.because(_UNHOOKED)
         if not self._watches and not capture.states:
             capture.because(_ABSENT)
 
@@ -175,23 +179,24 @@ def _hooked(optimizer: object) -> Optimizer | None:
 
 def _read_standing(watch: OptimizerWatch, capture: Capture) -> None:
     """What can still be told from `.grad` if the optimizer's step was not measured."""
-    note, found = watch.note, False
+    note = watch.note
+    standing: list[Member] = []
+    others: list[Member] = []
     for member in watch.members:
         _, parameter = member
         if parameter.grad is None:
             continue
         if note is not None and note.used.stands(parameter):
-            capture.take(member, note.state)
-            found = True
-        elif watch.is_compiled:
-            capture.take(member, "scaled-unknown")
-            capture.because(_COMPILED)
-        elif watch.stepped:
-            capture.because(_why_gone(note, parameter))
+            standing.append(member)
+        elif watch.is_compiled or not watch.stepped:
+            others.append(member)
         else:
-            capture.take(member, "skipped")
-            capture.because(_NO_STEP)
-    if note is not None and found:
+            capture.because(_why_gone(note, parameter))
+    if others:
+        capture.take_all(others, "scaled-unknown" if watch.is_compiled else "skipped")
+        capture.because(_COMPILED if watch.is_compiled else _NO_STEP)
+    if note is not None and standing:
+        capture.take_all(standing, note.state)
         watch.tell(capture, note)
     elif not capture.states and not capture.reasons:
         capture.because(_NOTHING)

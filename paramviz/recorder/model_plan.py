@@ -15,6 +15,8 @@ from torch import nn
 from paramviz.catalogue import ParameterFacts, Placement, Roles, canonical_name, checked_roles, place
 from paramviz.places import Places
 from paramviz.recorder.arguments import as_patterns
+from paramviz.recorder.device_layout import Layouts
+from paramviz.recorder.device_upload import upload
 from paramviz.recorder.embedding import plan_embedding
 from paramviz.recorder.host_batch import HostBatch
 from paramviz.recorder.parameters import Entry, dtype_name, heads_of, shape_of, storage_key, why_skipped
@@ -67,7 +69,7 @@ class Indices:
 
     def on(self, device: torch.device) -> torch.Tensor:
         if device not in self._copies:
-            self._copies[device] = torch.tensor(self.host, device=device)
+            self._copies[device] = upload(self.host, device)
         return self._copies[device]
 
 
@@ -113,6 +115,7 @@ class ModelPlan:
     places: Places = field(init=False)
     source_of: Mapping[int, Source] = field(init=False)
     batch: HostBatch = field(init=False)
+    layouts: Layouts = field(default_factory=Layouts)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", Places(self))

@@ -11,7 +11,9 @@ import numpy.typing as npt
 import torch
 
 from paramviz.recorder import views
-from paramviz.recorder.device_statistics import CHUNK, accumulation_dtype
+from paramviz.recorder.device_layout import CHUNK, Layouts
+from paramviz.recorder.device_moments import Moments, read_on_devices
+from paramviz.recorder.device_statistics import accumulation_dtype
 from paramviz.recorder.gradient_capture import Member
 from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.transfers import Transfers
@@ -27,7 +29,11 @@ _NO_STATE: State = {}
 
 
 def read_moments(
-    optimizer: torch.optim.Optimizer, members: Sequence[Member], out: Floats, transfers: Transfers
+    optimizer: torch.optim.Optimizer,
+    members: Sequence[Member],
+    out: Floats,
+    layouts: Layouts,
+    transfers: Transfers,
 ) -> None:
     """`moment1_norm`, `moment2_rms`, `epsilon_share` of each parameter into its row of out, (tensors, 3).
 
@@ -39,9 +45,19 @@ def read_moments(
     group_of = np.array([numbers[id(parameter)] for _, parameter in members], np.int64)
     states = [optimizer.state.get(parameter, _NO_STATE) for _, parameter in members]
     is_plain = _read_plain(states, group_of, [_rates(group) for group in groups], members, out)
+    others = (
+        _moments(members[i][0], states[i], groups[group_of[i]]) for i in np.flatnonzero(~is_plain).tolist()
+    )
+    away = []
     with torch.no_grad():
-        for i in np.flatnonzero(~is_plain).tolist():
-            _read_one(members[i][0], states[i], groups[group_of[i]], out, transfers)
+        for moments in others:
+            if moments is None:
+                continue
+            if views.is_on_host(moments.first):
+                out[moments.row] = _measure(*moments[1:]).numpy()
+            else:
+                away.append(moments)
+        read_on_devices(away, out, layouts, transfers)
 
 
 def _read_plain(
@@ -98,22 +114,19 @@ def _corrections(betas: Floats, counts: Floats) -> Floats:
     return np.where(unbiased <= 0, 1.0, unbiased)
 
 
-def _read_one(row: int, state: State, group: State, out: Floats, transfers: Transfers) -> None:
+def _moments(row: int, state: State, group: State) -> Moments | None:
+    """What is remembered of a parameter; None if the optimizer has no such moments."""
     first, second = _named(state, FIRST), _named(state, SECOND)
     betas, epsilon = group.get("betas"), group.get("eps")
     if first is None or second is None or betas is None or len(betas) != 2 or epsilon is None:
-        return
-    measured = _measure(first, second, state.get("step"), betas, epsilon)
-    if views.is_on_host(measured):
-        out[row] = measured.numpy()
-    else:
-        transfers.add(measured, out[row])
+        return None
+    return Moments(row, first, second, state.get("step"), betas, epsilon)
 
 
 def _measure(
     first: torch.Tensor, second: torch.Tensor, step: Any, betas: Sequence[Any], epsilon: Any
 ) -> torch.Tensor:
-    """(3,) on the moments' device."""
+    """(3,) of moments of the host that are not plain float32."""
     wide = accumulation_dtype(first.device)
     zero = torch.zeros((), dtype=wide, device=first.device)
     unbiased1, unbiased2 = (_correction(beta, step, zero) for beta in betas)

@@ -31,7 +31,7 @@ from paramviz.recorder.plan_keeper import PlanKeeper
 from paramviz.recorder.probe import Batch, make_prober
 from paramviz.recorder.probe_isolation import unwrapped
 from paramviz.recorder.report import RecordingReport
-from paramviz.recorder.scalars import Scalar, take_scalars
+from paramviz.recorder.scalars import Scalar, sent_scalars, take_scalars
 from paramviz.recorder.singular import SingularValues
 from paramviz.recorder.timetable import KeyTurns, Timetable
 from paramviz.recorder.writer_thread import PATIENCE_S, WriterThread
@@ -274,7 +274,7 @@ class Recorder:
             events = [] if kind is None else [Event(number, kind, text)]
             frame = self._take({**iteration.scalars, **scalars}, number, events)
         if frame is not None:
-            scalars["recording_ms"] = frame.scalars["recording_ms"]
+            scalars["recording_ms"] = float(frame.scalars["recording_ms"])
         iteration.scalars.update(scalars)
         self._thread.step(number, scalars, time.time(), [] if frame else self._gradients.found_inf())
         if frame is not None:
@@ -348,7 +348,7 @@ class Recorder:
             return None
         self._key_turns.count()
         taken_s = time.perf_counter() - started + frame.gradients.hook_s
-        frame.scalars = {**scalars, "recording_ms": 1e3 * taken_s}
+        frame.scalars = sent_scalars({**scalars, "recording_ms": 1e3 * taken_s})
         return frame
 
     def _miss(self, number: object, reason: str) -> None:
@@ -384,7 +384,7 @@ class Recorder:
         event = Event(last.number, "final")
         frame = None if last.is_taken else self._take(last.scalars, last.number, [event], PATIENCE_S)
         if frame is not None:
-            cost = {"recording_ms": frame.scalars["recording_ms"]}
+            cost: dict[str, Scalar] = {"recording_ms": float(frame.scalars["recording_ms"])}
             self._thread.step(last.number, cost, time.time())
             self._thread.frame(frame)
         else:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from paramviz.recorder.transfers import Arriving, sent
+
 Scalar = float | torch.Tensor
 """A number, or a 0-d copy that still lies on its device."""
 
@@ -60,6 +62,15 @@ def _local(value: torch.Tensor) -> torch.Tensor:
     return local
 
 
-def read_scalars(scalars: Mapping[str, Scalar]) -> dict[str, float]:
-    """All as floats. Waits for the devices that hold them: not for the training thread."""
+def sent_scalars(scalars: Mapping[str, Scalar]) -> dict[str, float | Arriving]:
+    """Those that lie on devices are on their way; nothing waits for them."""
+    away = {name: value for name, value in scalars.items() if isinstance(value, torch.Tensor)}
+    arriving = dict(zip(away, sent(away.values()), strict=True))
+    return {
+        name: arriving[name] if isinstance(value, torch.Tensor) else value for name, value in scalars.items()
+    }
+
+
+def read_scalars(scalars: Mapping[str, float | Arriving]) -> dict[str, float]:
+    """All as floats. Waits for the devices that they come from: not for the training thread."""
     return {name: float(value) for name, value in scalars.items()}

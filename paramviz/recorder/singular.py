@@ -19,7 +19,9 @@ import numpy.typing as npt
 import torch
 
 from paramviz.recorder import views
+from paramviz.recorder.device_layout import batches, stacked
 from paramviz.recorder.device_statistics import accumulation_dtype
+from paramviz.recorder.device_upload import upload
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.transfers import Transfers
 
@@ -33,8 +35,11 @@ EXACT = 64
 """Where a matrix has no more columns (or rows), the space is the whole one. The eigenvalues of
 larger ones would wake the threads of OpenBLAS, see `products`."""
 
-CHUNK = 1 << 20
-"""Elements made wide at a time."""
+CHUNK, DEVICE_CHUNK = 1 << 20, 1 << 24
+"""Elements made wide at a time, here and on a device, where few launches count more than a cache."""
+
+ROUNDS = 5
+"""Of orthogonal iteration on a device, each with a fourth power."""
 
 
 class SingularValues:
@@ -49,56 +54,109 @@ class SingularValues:
 
         NaN if an element is not finite.
         """
-        alike: dict[tuple[object, ...], list[int]] = {}
+        small: dict[tuple[object, ...], list[int]] = {}
+        large: dict[tuple[object, ...], list[int]] = {}
         for index in plan.places.spectra.places:
             tensor, shape = plan.source_of[index].tensor, plan.tensors[index].matrix_shape
+            alike = (shape, tensor.dtype, tensor.device)
             if min(shape) <= EXACT and plan.tensors[index].size <= CHUNK:
-                alike.setdefault((shape, tensor.dtype, tensor.device), []).append(index)
-                continue
-            sigma = self.largest(plan.tensors[index].name, tensor)
-            if views.is_on_host(sigma):
-                out[index] = float(sigma)
+                small.setdefault(alike, []).append(index)
+            elif views.is_on_host(tensor):
+                out[index] = float(self.largest(plan.tensors[index].name, tensor))
             else:
-                transfers.add(sigma, out[index : index + 1])
-        for indices in alike.values():
-            step = max(1, CHUNK // max(1, plan.tensors[indices[0]].size))
-            for begin in range(0, len(indices), step):
-                some = indices[begin : begin + step]
+                large.setdefault((*alike, self._knows(plan.tensors[index].name, tensor)), []).append(index)
+        for indices in small.values():
+            for batch in batches(len(indices), plan.tensors[indices[0]].size, CHUNK):
+                some = indices[batch]
                 gram_NCC = _grams([plan.source_of[index].tensor for index in some])
                 transfers.add_and(gram_NCC, partial(_write_largest, out, some))
+        for indices in large.values():
+            names = [plan.tensors[index].name for index in indices]
+            gram_NBB = self._follow(names, [plan.source_of[index].tensor for index in indices])
+            transfers.add_and(gram_NBB, partial(_write_largest, out, indices))
 
     def largest(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        """sigma_max of a tensor seen as a matrix, 0-d on its device; NaN if an element is not finite."""
-        x_RC = views.matrix_view(tensor)
-        if x_RC.shape[1] > x_RC.shape[0]:
-            x_RC = x_RC.T
-        if x_RC.shape[1] <= EXACT:
-            start = torch.eye(x_RC.shape[1], dtype=_working_dtype(x_RC), device=x_RC.device)
-            return _ritz(x_RC, start, 0)[0].sqrt()
-        known = self._vectors.get(name)
-        is_known = known is not None and known.shape[0] == x_RC.shape[1] and known.device == x_RC.device
-        start_CK = self._random(x_RC, FRESH if is_known else KEPT + FRESH)
-        if is_known and known is not None:
-            start_CK = torch.cat([known, start_CK], dim=1)
-        squared, leading_CK = _ritz(x_RC, start_CK, DEPTH if is_known else FIRST_DEPTH)
-        # What is not finite would stay so for ever.
-        spare = self._random(x_RC, leading_CK.shape[1])
-        self._vectors[name] = torch.where(torch.isfinite(squared), leading_CK, spare)
-        sigma: torch.Tensor = squared.sqrt()
+        """sigma_max of a tensor of the host seen as a matrix, 0-d; NaN if an element is not finite."""
+        matrices = Alike([tensor])
+        basis_NCB = self._basis([name], matrices)
+        gram_BB = _gram(matrices, basis_NCB)[0]
+        is_finite = torch.isfinite(gram_BB).all()
+        # Decompositions refuse what is not finite.
+        values, vectors = torch.linalg.eigh(torch.where(is_finite, gram_BB, 0.0))
+        if matrices.columns > EXACT:
+            leading_CK = basis_NCB[0] @ vectors[:, -KEPT:].to(basis_NCB.dtype)
+            self._keep([name], matrices, leading_CK[None], is_finite[None])
+        sigma: torch.Tensor = torch.where(is_finite, values[-1].clamp(min=0), torch.nan).sqrt()
         return sigma
 
-    def _random(self, x_RC: torch.Tensor, count: int) -> torch.Tensor:
-        """Vectors of noise, (columns, count), from a generator of their own."""
+    def _follow(self, names: Sequence[str], tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(N, B, B) what the writer thread finds the largest Ritz values from; nothing waits for a device.
+
+        The vectors to start from next time come from a few rounds of orthogonal iteration
+        with this small matrix: an eigendecomposition on a device waits for it.
+        """
+        matrices = Alike(tensors)
+        basis_NCB = self._basis(names, matrices)
+        gram_NBB = _gram(matrices, basis_NCB)
+        if matrices.columns > EXACT:
+            is_finite = torch.isfinite(gram_NBB).all(2).all(1)
+            leading_NBK = _leading(torch.where(is_finite[:, None, None], gram_NBB, 0.0))
+            self._keep(names, matrices, basis_NCB @ leading_NBK.to(basis_NCB.dtype), is_finite)
+        return gram_NBB
+
+    def _basis(self, names: Sequence[str], matrices: Alike) -> torch.Tensor:
+        """(N, columns, B) orthonormal vectors in which the largest Ritz value is looked for."""
+        if matrices.columns <= EXACT:
+            eye = torch.eye(matrices.columns, dtype=matrices.dtype, device=matrices.device)
+            return eye.expand(len(names), -1, -1)
+        if self._knows(names[0], matrices.tensors[0]):
+            known_NCK = torch.stack([self._vectors[name] for name in names])
+            start_NCK = torch.cat([known_NCK, self._random(matrices, FRESH)], dim=2)
+            return _krylov(matrices, start_NCK, DEPTH)
+        return _krylov(matrices, self._random(matrices, KEPT + FRESH), FIRST_DEPTH)
+
+    def _knows(self, name: str, tensor: torch.Tensor) -> bool:
+        known, shape = self._vectors.get(name), views.matrix_view(tensor).shape
+        return known is not None and known.shape[0] == min(shape) and known.device == tensor.device
+
+    def _keep(
+        self, names: Sequence[str], matrices: Alike, leading_NCK: torch.Tensor, is_finite_N: torch.Tensor
+    ) -> None:
+        """For the next time; what is not finite would stay so for ever."""
+        spare_NCK = self._random(matrices, leading_NCK.shape[2])
+        kept_NCK = torch.where(is_finite_N[:, None, None], leading_NCK, spare_NCK)
+        self._vectors.update(zip(names, kept_NCK.unbind(0), strict=True))
+
+    def _random(self, matrices: Alike, count: int) -> torch.Tensor:
+        """Vectors of noise, (N, columns, count), the same for all N, from a generator of their own."""
         generator = torch.Generator().manual_seed(self._seed)
         self._seed += 1
-        columns = x_RC.shape[1]
-        start = torch.randn(columns, count, generator=generator, dtype=torch.float32)
-        return start.to(x_RC.device, dtype=_working_dtype(x_RC), non_blocking=True)
+        start = torch.randn(matrices.columns, count, generator=generator, dtype=torch.float32)
+        there = upload(start.numpy(), matrices.device).to(matrices.dtype)
+        return there.expand(len(matrices.tensors), -1, -1)
+
+
+class Alike:
+    """N tensors of one shape, dtype and device, as matrices with at least as many rows as columns."""
+
+    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
+        tall = [views.matrix_view(tensor) for tensor in tensors]
+        self.tensors = [x.T if x.shape[1] > x.shape[0] else x for x in tall]
+        self.device = tall[0].device
+        self.dtype = torch.float64 if tall[0].dtype == torch.float64 else torch.float32
+        self.rows, self.columns = self.tensors[0].shape
+        self._most = CHUNK if views.is_on_host(tall[0]) else DEVICE_CHUNK
+
+    def parts(self) -> Iterator[torch.Tensor]:
+        """(N, some rows, columns) at a time, in the dtype to work in."""
+        step = max(1, self._most // max(1, len(self.tensors) * self.columns))
+        for begin in range(0, self.rows, step):
+            yield stacked([x[begin : begin + step] for x in self.tensors]).to(self.dtype)
 
 
 def _grams(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """(N, C, C) of N matrices of one shape: the smaller of XᵀX and XXᵀ, in the widest dtype there is."""
-    x_NRC = torch.stack([views.matrix_view(tensor) for tensor in tensors])
+    x_NRC = stacked([views.matrix_view(tensor) for tensor in tensors])
     x_NRC = x_NRC.to(accumulation_dtype(x_NRC.device))
     return x_NRC.mT @ x_NRC if x_NRC.shape[2] <= x_NRC.shape[1] else x_NRC @ x_NRC.mT
 
@@ -111,58 +169,56 @@ def _write_largest(
     out[rows] = np.where(is_finite, np.sqrt(largest.clip(min=0)), np.nan)
 
 
-def _ritz(x_RC: torch.Tensor, start_CK: torch.Tensor, depth: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(largest Ritz value of XᵀX, leading Ritz vectors) in the Krylov space of some vectors."""
-    block_CK = torch.linalg.qr(start_CK)[0]
-    basis_CB = block_CK
+def _krylov(matrices: Alike, start_NCK: torch.Tensor, depth: int) -> torch.Tensor:
+    """(N, columns, B) a basis of the Krylov space of XᵀX from some vectors."""
+    block_NCK: torch.Tensor = torch.linalg.qr(start_NCK)[0]
+    basis_NCB = block_NCK
     for _ in range(depth):
-        block_CK = torch.linalg.qr(_finite(_apply(x_RC, block_CK), block_CK))[0]
-        basis_CB = torch.linalg.qr(torch.cat([basis_CB, block_CK], dim=1))[0]
-    gram_BB = _gram(x_RC, basis_CB)
-    is_finite = torch.isfinite(gram_BB).all()
-    # Decompositions refuse what is not finite, and asking first would wait for the device.
-    values, vectors = torch.linalg.eigh(torch.where(is_finite, gram_BB, torch.zeros_like(gram_BB)))
-    nan = torch.full_like(values[-1], torch.nan)
-    leading_CK = basis_CB @ vectors[:, -KEPT:].to(basis_CB.dtype)
-    return torch.where(is_finite, values[-1].clamp(min=0), nan), leading_CK
+        block_NCK = torch.linalg.qr(_finite(_apply(matrices, block_NCK), block_NCK))[0]
+        basis_NCB = torch.linalg.qr(torch.cat([basis_NCB, block_NCK], dim=2))[0]
+    return basis_NCB
 
 
-def _apply(x_RC: torch.Tensor, v_CK: torch.Tensor) -> torch.Tensor:
+def _leading(gram_NBB: torch.Tensor) -> torch.Tensor:
+    """(N, B, KEPT) about the leading eigenvectors of symmetric matrices, by orthogonal iteration."""
+    largest = gram_NBB.abs().amax((1, 2), keepdim=True)
+    once = gram_NBB / torch.where(largest > 0, largest, 1.0)
+    twice = once @ once
+    four = twice @ twice
+    # Columns of the fourth power lie in the leading space already; the first block of the basis spans most.
+    leading_NBK: torch.Tensor = torch.linalg.qr(four[:, :, :KEPT])[0]
+    for _ in range(ROUNDS):
+        leading_NBK = torch.linalg.qr(four @ leading_NBK)[0]
+    return leading_NBK
+
+
+def _apply(matrices: Alike, v_NCK: torch.Tensor) -> torch.Tensor:
     """XᵀX v but for a factor, in one reading of X.
 
     The factor is the largest of X v so far: squares of huge or tiny weights would leave float32.
     """
-    result, largest = torch.zeros_like(v_CK), v_CK.new_zeros(())
-    for x in _parts(x_RC, v_CK.dtype):
-        u = x @ v_CK
-        before, largest = largest, torch.maximum(largest, u.abs().amax())
+    result, largest = torch.zeros_like(v_NCK), v_NCK.new_zeros((len(v_NCK), 1, 1))
+    for x_NRC in matrices.parts():
+        u = x_NRC @ v_NCK
+        before, largest = largest, torch.maximum(largest, u.abs().amax((1, 2), keepdim=True))
         divisor = torch.where(largest == 0, 1, largest)
-        result = result * (before / divisor) + x.T @ (u / divisor)
+        result = result * (before / divisor) + x_NRC.mT @ (u / divisor)
     return result
 
 
-def _gram(x_RC: torch.Tensor, v_CK: torch.Tensor) -> torch.Tensor:
-    """vᵀXᵀX v, summed in float64."""
-    wide = accumulation_dtype(x_RC.device)
-    gram = torch.zeros((v_CK.shape[1], v_CK.shape[1]), dtype=wide, device=x_RC.device)
-    for x in _parts(x_RC, v_CK.dtype):
-        u = (x @ v_CK).to(wide)
-        gram += u.T @ u
-    return gram
+def _gram(matrices: Alike, v_NCK: torch.Tensor) -> torch.Tensor:
+    """(N, K, K) vᵀXᵀX v, summed in float64."""
+    n, _, k = v_NCK.shape
+    wide = accumulation_dtype(v_NCK.device)
+    gram_NKK = torch.zeros((n, k, k), dtype=wide, device=v_NCK.device)
+    for x_NRC in matrices.parts():
+        u = (x_NRC @ v_NCK).to(wide)
+        gram_NKK += u.mT @ u
+    return gram_NKK
 
 
-def _parts(x_RC: torch.Tensor, dtype: torch.dtype) -> Iterator[torch.Tensor]:
-    step = max(1, CHUNK // max(1, x_RC.shape[1]))
-    for begin in range(0, x_RC.shape[0], step):
-        yield x_RC[begin : begin + step].to(dtype)
-
-
-def _finite(x: torch.Tensor, instead: torch.Tensor) -> torch.Tensor:
-    return torch.where(torch.isfinite(x).all(), x, instead)
-
-
-def _working_dtype(x: torch.Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
+def _finite(x_NCK: torch.Tensor, instead: torch.Tensor) -> torch.Tensor:
+    return torch.where(torch.isfinite(x_NCK).all(2).all(1)[:, None, None], x_NCK, instead)
 
 
 def all_values(x_RC: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:

@@ -13,7 +13,8 @@ from typing import Literal
 from paramviz.recorder.assembly import SKIPPED, Assembler
 from paramviz.recorder.failsafe import Complaints, describe
 from paramviz.recorder.frames import Frame, FramePool
-from paramviz.recorder.scalars import Scalar, read_scalars
+from paramviz.recorder.scalars import Scalar, read_scalars, sent_scalars
+from paramviz.recorder.transfers import Arriving, sent
 from paramviz.schema import Event
 from paramviz.store import RunWriter
 
@@ -30,9 +31,9 @@ PATIENCE_S = 60.0
 @dataclass(frozen=True, slots=True)
 class _Step:
     iteration: int
-    scalars: dict[str, Scalar]
+    scalars: dict[str, float | Arriving]
     time_unix_s: float
-    found_inf: Sequence[Scalar]
+    found_inf: Sequence[float | Arriving]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,9 @@ class WriterThread:
         found_inf: Sequence[Scalar] = (),
     ) -> None:
         """found_inf: read when their devices are so far; the step was skipped if one of them is not 0."""
-        self._put(_Step(iteration, scalars, time_unix_s, found_inf))
+        flags: list[float | Arriving] = [flag for flag in found_inf if isinstance(flag, float)]
+        flags += sent(flag for flag in found_inf if not isinstance(flag, float))
+        self._put(_Step(iteration, sent_scalars(scalars), time_unix_s, flags))
 
     def event(self, event: Event) -> None:
         self._put(event)

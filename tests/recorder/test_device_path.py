@@ -14,10 +14,11 @@ from hypothesis.extra import numpy as hnp
 from torch import nn
 
 from paramviz.quantities import QUANTITIES
-from paramviz.recorder import device_statistics, views
-from paramviz.recorder.device_statistics import histogram_on_device, measure_on_device
+from paramviz.recorder import device_layout, views
+from paramviz.recorder.device_layout import Layouts
+from paramviz.recorder.device_reading import Wanted, read_all
 from paramviz.recorder.frames import FramePool
-from paramviz.recorder.gather import gather, measure_tensor, plain_gradient
+from paramviz.recorder.gather import gather, plain_gradient, read
 from paramviz.recorder.model_plan import Selection
 from paramviz.recorder.plan_keeper import PlanKeeper
 from paramviz.recorder.singular import SingularValues
@@ -41,25 +42,70 @@ def expected(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return statistics, histogram
 
 
-@given(ARRAYS)
-def test_statistics_on_a_device_are_those_of_the_cpu(x):
+def read_there(tensors: list[torch.Tensor], **settings: object) -> list[Wanted]:
+    """Statistics, histograms and all samples of tensors, as a device would give them."""
+    wanted = [
+        Wanted(
+            tensor,
+            np.empty(len(MOMENT_KEYS)),
+            np.empty(HISTOGRAM_BINS, np.uint32),
+            np.empty(tensor.numel(), np.float32),
+            **settings,
+        )
+        for tensor in tensors
+    ]
+    transfers = Transfers()
+    read_all(wanted, Layouts(), transfers)
+    transfers.start()
+    transfers.finish()
+    return wanted
+
+
+def assert_is_that_of_the_host(found: Wanted, x: np.ndarray) -> None:
     statistics, histogram = expected(x)
-    found = measure_on_device(torch.from_numpy(x.copy())).numpy()
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(found.samples, x.reshape(-1).astype(np.float32))
+    np.testing.assert_array_equal(found.histogram, histogram)
     finite = x[np.isfinite(x)].astype(np.float64)
     scale = np.abs(finite).max(initial=0.0)
-    for key, a, b in zip(MOMENT_KEYS, found, statistics, strict=True):
-        if key in ("skewness", "kurtosis") and (finite.size < 2 or np.ptp(finite) < 1e-5 * scale):
+    for key, a, b in zip(MOMENT_KEYS, found.statistics, statistics, strict=True):
+        if key in ("skewness", "kurtosis") and (finite.size < 2 or np.ptp(finite / (scale or 1)) < 1e-5):
             continue  # of a spread that is all rounding, neither path can say the shape
-        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-12 * scale if key == "mean" else 0, err_msg=key)
-    np.testing.assert_array_equal(histogram_on_device(torch.from_numpy(x.copy())).numpy(), histogram)
+        slack = {"mean": 1e-12 * scale, "skewness": 1e-9, "kurtosis": 1e-9}.get(key, 0)
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=slack, err_msg=key)
+
+
+@given(st.lists(ARRAYS, min_size=1, max_size=5))
+def test_statistics_on_a_device_are_those_of_the_cpu(arrays):
+    for found, x in zip(read_there([torch.from_numpy(x.copy()) for x in arrays]), arrays, strict=True):
+        assert_is_that_of_the_host(found, x)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1.0, 1e30, 1e300])
+def test_statistics_on_a_device_hold_at_any_scale(dtype, scale):
+    rng = np.random.default_rng(3)
+    with np.errstate(over="ignore", under="ignore"):
+        arrays = [(rng.standard_normal(n) * scale + scale).astype(dtype) for n in (1, 511, 4097, 70_000)]
+    for found, x in zip(read_there([torch.from_numpy(x) for x in arrays]), arrays, strict=True):
+        assert_is_that_of_the_host(found, x)
+
+
+def test_statistics_in_bfloat16_are_those_of_the_same_numbers_in_float32():
+    x = torch.randn(3000, generator=torch.Generator().manual_seed(4)).bfloat16()
+    (found,) = read_there([x])
+    assert_is_that_of_the_host(found, x.float().numpy())
 
 
 def test_statistics_do_not_depend_on_where_chunks_end(monkeypatch):
-    x = torch.randn(1000, generator=torch.Generator().manual_seed(0)) * 3 + 1
-    whole, bins = measure_on_device(x), histogram_on_device(x)
-    monkeypatch.setattr(device_statistics, "CHUNK", 64)
-    torch.testing.assert_close(measure_on_device(x), whole, rtol=1e-12, atol=1e-12)
-    assert torch.equal(histogram_on_device(x), bins)
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(n, generator=generator) * 3 + 1 for n in (1000, 3, 0, 600, 601, 5000)]
+    whole = read_there(tensors)
+    monkeypatch.setattr(device_layout, "CHUNK", 640)
+    for one, other in zip(read_there(tensors), whole, strict=True):
+        np.testing.assert_allclose(one.statistics, other.statistics, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(one.histogram, other.histogram)
+        np.testing.assert_array_equal(one.samples, other.samples)
 
 
 def test_a_frame_is_the_same_through_the_device_path(monkeypatch):
@@ -100,11 +146,13 @@ def test_a_gradient_is_the_same_through_the_device_path(monkeypatch, scale):
     gradient = (torch.randn(64, generator=torch.Generator().manual_seed(1)) * 1e-3).half()
     divisor = None if scale is None else torch.tensor(scale)
     rows = np.full((2, len(MOMENT_KEYS)), np.nan)
-    transfers = Transfers()
-    measure_tensor(plain_gradient(gradient, divisor), rows[0], None, transfers)
+    samples = np.full((2, 64), np.nan, np.float32)
+    read([Wanted(plain_gradient(gradient, divisor), rows[0], samples=samples[0])], Layouts(), Transfers())
     monkeypatch.setattr(views, "is_on_host", lambda tensor: False)
-    measure_tensor(plain_gradient(gradient, divisor), rows[1], None, transfers)
+    transfers = Transfers()
+    read([Wanted(gradient, rows[1], samples=samples[1], divisor=divisor)], Layouts(), transfers)
     transfers.start()
     transfers.finish()
+    np.testing.assert_array_equal(samples[0], samples[1])
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-9)
     assert rows[0][MOMENT_KEYS.index("absmax")] == gradient.abs().max().item() / (scale or 1.0)

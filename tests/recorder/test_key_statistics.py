@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from paramviz.recorder import singular
+from paramviz.recorder.device_layout import Layouts
 from paramviz.recorder.moments import read_moments
 from paramviz.recorder.singular import SingularValues, all_values
 from paramviz.recorder.transfers import Transfers
@@ -86,7 +87,7 @@ def measured(first: torch.Tensor, second: torch.Tensor, **settings: object) -> n
         state["step"] = settings["step"]
     optimizer.state[parameter] = state
     out, transfers = np.full((1, 3), np.nan), Transfers()
-    read_moments(optimizer, [(0, parameter)], out, transfers)
+    read_moments(optimizer, [(0, parameter)], out, Layouts(), transfers)
     return out[0]
 
 

@@ -1,0 +1,38 @@
+"""Small tables of the host on their way to a device, without waiting for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+
+def upload(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    """A copy of an array on a device, queued behind the work that is there already.
+
+    Through pinned memory to a CUDA device: a copy from pageable memory may wait. torch
+    keeps the pinned block until the copy is made, and uses it again.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device, copy=True)
+
+
+def column(values: list[Any], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """(n,) numbers on a device, of which some lie there already as tensors of one element."""
+    there = [i for i, value in enumerate(values) if isinstance(value, torch.Tensor) and _is_away(value)]
+    away = set(there)
+    numbers = np.array([0.0 if i in away else float(value) for i, value in enumerate(values)])
+    result = upload(numbers, device).to(dtype)
+    if there:
+        parts = [values[i].detach().reshape(1).to(device, dtype, non_blocking=True) for i in there]
+        index = upload(np.array(there, np.int64), device)
+        result = result.index_copy(0, index, torch.cat(parts))
+    return result
+
+
+def _is_away(tensor: torch.Tensor) -> bool:
+    return tensor.device.type != "cpu"
