@@ -28,6 +28,9 @@ SPAN = 1 << 16
 BLOCK = 512
 """Of these at a time, four for each thread of four warps; samples that a program takes."""
 
+OPTIONS = {"enable_fp_fusion": True}
+"""How both kernels are compiled."""
+
 DTYPES = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32"}
 """What the kernels read, by Triton's names. Powers of float64 may leave float64: torch minds that."""
 
@@ -124,11 +127,11 @@ def _launch(
     with _on(device):
         if wishes.statistics or wishes.histogram:
             kernels.tally_spans[(len(spans.owner),)](
-                addresses, *spans_3P, scale, parts, counts, dtype, is_scaled, *wishes[:2], BLOCK
+                addresses, *spans_3P, scale, parts, counts, dtype, is_scaled, *wishes[:2], BLOCK, **OPTIONS
             )
         if wishes.samples and len(samples):
             kernels.take_samples[(-(-len(samples) // BLOCK),)](
-                addresses, *sampled_2S, len(samples), scale, samples, dtype, is_scaled, BLOCK
+                addresses, *sampled_2S, len(samples), scale, samples, dtype, is_scaled, BLOCK, **OPTIONS
             )
     return Found(
         owner=spans.owner,

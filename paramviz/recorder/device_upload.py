@@ -16,9 +16,14 @@ def upload(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
     keeps the pinned block until the copy is made, and uses it again.
     """
     tensor = torch.from_numpy(np.ascontiguousarray(array))
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device, copy=True)
+    return tensor.clone() if device.type == "cpu" else moved(tensor, device)
+
+
+def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The same for a tensor; one that is there already is itself."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def column(values: list[Any], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
@@ -28,9 +33,9 @@ def column(values: list[Any], device: torch.device, dtype: torch.dtype) -> torch
     numbers = np.array([0.0 if i in away else float(value) for i, value in enumerate(values)])
     result = upload(numbers, device).to(dtype)
     if there:
-        parts = [values[i].detach().reshape(1).to(device, dtype, non_blocking=True) for i in there]
+        parts = [values[i].detach().reshape(1).to(device, non_blocking=True) for i in there]
         index = upload(np.array(there, np.int64), device)
-        result = result.index_copy(0, index, torch.cat(parts))
+        result = result.index_copy(0, index, torch.cat(parts).to(dtype))
     return result
 
 

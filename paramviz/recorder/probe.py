@@ -14,6 +14,7 @@ from torch import nn
 from paramviz.catalogue import canonical_name
 from paramviz.errors import UsageError
 from paramviz.quantities import Quantities
+from paramviz.recorder.device_upload import moved
 from paramviz.recorder.failsafe import Complaints, describe
 from paramviz.recorder.probe_attention import MOST_POSITIONS
 from paramviz.recorder.probe_isolation import WriteGuard, undisturbed, unwrapped, why_not_alone
@@ -199,7 +200,7 @@ def _tokens(inputs: Mapping[str, torch.Tensor]) -> npt.NDArray[np.int64]:
 
 
 def _on(device: torch.device, value: Any) -> Any:
-    return value.to(device) if isinstance(value, torch.Tensor) else value
+    return moved(value, device) if isinstance(value, torch.Tensor) else value
 
 
 def _stacks(modules: Mapping[str, nn.Module]) -> dict[str, list[str]]:

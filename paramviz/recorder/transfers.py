@@ -49,8 +49,8 @@ class Transfers:
 
     def start(self) -> None:
         """Queue the copies behind the work that makes the tensors."""
-        for device, wanted in self._wanted.items():
-            self._under_way.append(_Copy(device, wanted))
+        for wanted in self._wanted.values():
+            self._under_way.append(_Copy(wanted))
         self._wanted = {}
 
     def finish(self) -> None:
@@ -91,15 +91,11 @@ def _fill(destination: Array, values: Array) -> None:
 class _Copy:
     """The results of one device as bytes, those of wide dtypes first: so all of them are aligned."""
 
-    def __init__(self, device: torch.device, wanted: list[_Wanted]) -> None:
+    def __init__(self, wanted: list[_Wanted]) -> None:
         wanted = sorted(wanted, key=lambda one: -one[0].element_size())
         self._wanted = [(_dtype(tensor), tuple(tensor.shape), then) for tensor, then in wanted]
-        self._done: torch.cuda.Event | None = None
         flat = torch.cat([tensor.reshape(-1).view(torch.uint8) for tensor, _ in wanted])
-        if device.type == "cuda":
-            self._host, self._done = _copy_beside(flat)
-        else:
-            self._host = flat.cpu()
+        self._host, self._done = _copy_to_host(flat)
 
     def finish(self) -> None:
         if self._done is not None:
@@ -111,8 +107,10 @@ class _Copy:
             begin = end
 
 
-def _copy_beside(flat: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event]:
-    """A copy in pinned memory, made on the side stream, and what happens when it is there."""
+def _copy_to_host(flat: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+    """A copy, and what happens when it is there; None if it is."""
+    if flat.device.type != "cuda":
+        return flat.cpu(), None
     side = _streams.get(flat.device)
     if side is None:
         side = _streams[flat.device] = torch.cuda.Stream(flat.device)

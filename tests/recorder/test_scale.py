@@ -53,7 +53,7 @@ def test_thousands_of_tensors_are_read_in_as_many_calls_as_a_few(monkeypatch):
         monkeypatch.setattr(
             HostBatch, name, lambda *args, o=original, n=name, **kw: calls.append(n) or o(*args, **kw)
         )
-    monkeypatch.setattr("paramviz.recorder.gather._gather_one", lambda *args: calls.append("one"))
+    monkeypatch.setattr("paramviz.recorder.gather.measure_here", lambda *args: calls.append("one"))
     for n in (2, 500):
         calls.clear()
         gathered(PlanKeeper(experts(n), Selection(SampleBudgets())).plan)
