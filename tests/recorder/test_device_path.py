@@ -17,7 +17,7 @@ from paramviz.quantities import QUANTITIES
 from paramviz.recorder import device_layout, views
 from paramviz.recorder.device_layout import Layouts
 from paramviz.recorder.device_reading import Wanted, read_all
-from paramviz.recorder.frames import FramePool
+from paramviz.recorder.frames import Frame, FramePool
 from paramviz.recorder.gather import gather, plain_gradient, read
 from paramviz.recorder.model_plan import Selection
 from paramviz.recorder.plan_keeper import PlanKeeper
@@ -108,25 +108,32 @@ def test_statistics_do_not_depend_on_where_chunks_end(monkeypatch):
         np.testing.assert_array_equal(one.samples, other.samples)
 
 
-def test_a_frame_is_the_same_through_the_device_path(monkeypatch):
+def a_model() -> nn.Module:
+    """With heads, cells, an embedding, buffers, integers, and a number that float16 cannot hold."""
+    torch.manual_seed(2)
     model = nn.ModuleDict({"gpt": gpt(vocabulary=300), "norm": nn.BatchNorm1d(5)})
     model["gpt"].lm_head.weight.data[0, 0] = 1e30
+    return model
+
+
+def key_frame(model: nn.Module) -> Frame:
+    """A snapshot with everything in it, arrived."""
     plan = PlanKeeper(model, Selection(SampleBudgets())).plan
-    frames = [FramePool(1 << 20).take(plan) for _ in range(2)]
-    for frame in frames:
-        frame.tier, frame.keeps_rows = "key", True
-    gather(frames[0], frozenset(QUANTITIES), SingularValues())
-    monkeypatch.setattr(views, "is_on_host", lambda tensor: False)
-    gather(frames[1], frozenset(QUANTITIES), SingularValues())
-    for frame in frames:
-        frame.transfers.start()
-        frame.transfers.finish()
-    np.testing.assert_array_equal(frames[0].samples, frames[1].samples)
-    np.testing.assert_allclose(frames[0].statistics, frames[1].statistics, rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(frames[0].histograms, frames[1].histograms)
-    np.testing.assert_array_equal(frames[0].embedding_rows, frames[1].embedding_rows)
-    np.testing.assert_allclose(frames[0].sigma_max, frames[1].sigma_max, rtol=1e-5)
-    ours, theirs = (frame.grids for frame in frames)
+    frame = FramePool(1 << 20).take(plan)
+    frame.tier, frame.keeps_rows = "key", True
+    gather(frame, frozenset(QUANTITIES), SingularValues())
+    frame.transfers.start()
+    frame.transfers.finish()
+    return frame
+
+
+def assert_frames_are_alike(here: Frame, there: Frame) -> None:
+    np.testing.assert_array_equal(here.samples, there.samples)
+    np.testing.assert_allclose(here.statistics, there.statistics, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(here.histograms, there.histograms)
+    np.testing.assert_array_equal(here.embedding_rows, there.embedding_rows)
+    np.testing.assert_allclose(here.sigma_max, there.sigma_max, rtol=1e-5)
+    ours, theirs = here.grids, there.grids
     assert ours.tensors.keys() == theirs.tensors.keys()
     assert ours.heads.keys() == theirs.heads.keys()
     assert len(ours.tensors) > 5
@@ -136,8 +143,41 @@ def test_a_frame_is_the_same_through_the_device_path(monkeypatch):
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-15, err_msg=part)
     for index, squares in ours.heads.items():
         np.testing.assert_allclose(theirs.heads[index], squares, rtol=1e-6)
-    for index, matrix in frames[0].matrices.items():
-        np.testing.assert_array_equal(frames[1].matrices[index], matrix)
+    for index, matrix in here.matrices.items():
+        np.testing.assert_array_equal(there.matrices[index], matrix)
+
+
+def test_a_frame_is_the_same_through_the_device_path(monkeypatch):
+    here = key_frame(a_model())
+    monkeypatch.setattr(views, "is_on_host", lambda tensor: False)
+    assert_frames_are_alike(here, key_frame(a_model()))
+
+
+def test_large_matrices_keep_a_close_sigma_through_the_device_path(monkeypatch):
+    """Also those that vectors follow from one key snapshot to the next."""
+    monkeypatch.setattr(views, "is_on_host", lambda tensor: False)
+    torch.manual_seed(3)
+    model = nn.ModuleList(nn.Linear(150, rows, bias=False) for rows in (200, 200, 130, 400))
+    plan = PlanKeeper(model, Selection(SampleBudgets())).plan
+    true = [float(torch.linalg.matrix_norm(layer.weight.detach().double(), 2)) for layer in model]
+    singular = SingularValues()
+    for _ in range(3):
+        found, transfers = np.full(len(model), np.nan), Transfers()
+        singular.measure(plan, found, transfers)
+        transfers.start()
+        transfers.finish()
+        assert (found <= np.array(true) * (1 + 1e-5)).all()
+        assert (found >= np.array(true) * 0.97).all()
+        with torch.no_grad():
+            model[1].weight[0, 0] = np.nan
+        found, transfers = np.full(len(model), np.nan), Transfers()
+        singular.measure(plan, found, transfers)
+        transfers.start()
+        transfers.finish()
+        assert np.isnan(found).tolist() == [False, True, False, False]
+        with torch.no_grad():
+            model[1].weight[0, 0] = 0.0
+        true[1] = float(torch.linalg.matrix_norm(model[1].weight.detach().double(), 2))
 
 
 @pytest.mark.parametrize("scale", [None, 65536.0])
