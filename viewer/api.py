@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +13,8 @@ from flask import Blueprint, Response, request
 from paramviz import __version__
 from paramviz.errors import UnreachableError
 from paramviz.schema import histogram_edges
-from viewer import frames, further
+from viewer import cloud, frames, further
+from viewer.arguments import listed, optional_number, whole_number
 from viewer.catalogue import Catalogue, UnreadableRun
 from viewer.json_numbers import json_response
 from viewer.opened import OpenedRun
@@ -26,7 +26,6 @@ from viewer.updates import Cursor, age_s, cursor_now, news_since, plan_number
 LASTING = "private, max-age=31536000, immutable"
 REVALIDATE = "private, no-cache"
 _MSGPACK = "application/msgpack"
-_NUMBER = re.compile(r"\d{1,18}")
 _MAX_RUNS_PER_STREAM = 64
 
 
@@ -34,7 +33,7 @@ def make_api(catalogue: Catalogue, tail: Tail) -> Blueprint:
     """All routes, for the runs of `catalogue`; streams listen to `tail`."""
     api = Blueprint("api", __name__, url_prefix="/api")
     api.add_url_rule("/runs", view_func=partial(_runs, catalogue), endpoint="runs")
-    for rule, answer in (
+    routes: tuple[tuple[str, Callable[..., Response]], ...] = (
         ("", _run),
         ("/plans/<number>", _plan),
         ("/plans/<number>/positions", _positions),
@@ -45,7 +44,9 @@ def make_api(catalogue: Catalogue, tail: Tail) -> Blueprint:
         ("/scalars", _scalars),
         ("/timeline/<tensor>/<key>", _timeline),
         ("/vocabulary", _vocabulary),
-    ):
+        *cloud.ROUTES,
+    )
+    for rule, answer in routes:
         view = _with_run(catalogue, answer)
         api.add_url_rule(f"/runs/<run_id>{rule}", view_func=view, endpoint=answer.__name__.strip("_"))
     api.add_url_rule("/tail", view_func=partial(_tail, catalogue, tail), endpoint="tail")
@@ -182,12 +183,12 @@ def _frozen(opened: OpenedRun, number: str) -> Response:
 
 
 def _frame(opened: OpenedRun, iteration: str) -> Response:
-    frame = frames.Frame.find(opened, _whole_number("iteration", iteration), _view())
+    frame = frames.Frame.find(opened, whole_number("iteration", iteration), _view())
     return _conditional(frame.etag, frame.lasting, frame.content)
 
 
 def _frames(opened: OpenedRun) -> Response:
-    wanted = [_whole_number("iterations", text) for text in _listed_argument("iterations")]
+    wanted = [whole_number("iterations", text) for text in listed("iterations")]
     if not 1 <= len(wanted) <= frames.MAX_FRAMES:
         raise usage(f"`iterations` names {len(wanted)} frames; ask for 1 to {frames.MAX_FRAMES} at a time.")
     several = frames.FrameList.find(opened, wanted, _view())
@@ -208,7 +209,7 @@ def _holding(opened: OpenedRun, iteration: str) -> Response:
     part = request.args.get("part", "")
     if part not in further.PARTS:
         raise usage(f"`part` is {part[:40]!r}; it must be one of {', '.join(further.PARTS)}.")
-    before, after = opened.holdings.around(_whole_number("iteration", iteration), part)
+    before, after = opened.holdings.around(whole_number("iteration", iteration), part)
     return json_response({"iteration": before, "next": after})
 
 
@@ -229,7 +230,7 @@ def _timeline(opened: OpenedRun, tensor: str, key: str) -> Response:
     keys = {"statistics": run.statistic_keys, "gradient_statistics": run.gradient_keys}.get(of)
     if keys is None:
         raise usage(f"`of` is {of[:40]!r}; it must be statistics or gradient_statistics.")
-    index, tensors = _whole_number("tensor", tensor), run.tensors
+    index, tensors = whole_number("tensor", tensor), run.tensors
     if index >= len(tensors):
         raise absent(f"The newest plan has no tensor {index}; it has {len(tensors)}, counted from 0.")
     if key not in keys:
@@ -289,7 +290,7 @@ def _nowhere(rest: str) -> Response:
 
 def _followed(catalogue: Catalogue) -> tuple[list[OpenedRun], list[Cursor]]:
     """The runs that `runs` names, and how far the listener has read each."""
-    ids = _listed_argument("runs")
+    ids = listed("runs")
     if not 1 <= len(ids) <= _MAX_RUNS_PER_STREAM:
         raise usage(f"`runs` names {len(ids)} runs; name 1 to {_MAX_RUNS_PER_STREAM}, with commas between.")
     runs = [catalogue.get(run_id) for run_id in ids]
@@ -300,28 +301,15 @@ def _followed(catalogue: Catalogue) -> tuple[list[OpenedRun], list[Cursor]]:
     return runs, [Cursor.parse(text) for text in texts]
 
 
-def _listed_argument(name: str) -> list[str]:
-    return [text for text in request.args.get(name, "").split(",") if text]
-
-
-def _whole_number(name: str, text: str) -> int:
-    if not _NUMBER.fullmatch(text) or not text.isascii():
-        raise usage(f"{name} is {text[:40]!r}; it must be a whole number, 0 or more.")
-    return int(text)
-
-
 def _plan_number(opened: OpenedRun, text: str) -> int:
-    number, n_plans = _whole_number("plan", text), opened.run.n_plans
+    number, n_plans = whole_number("plan", text), opened.run.n_plans
     if number >= n_plans:
         raise absent(f"This run has no plan {number}; it has {n_plans}, counted from 0.")
     return number
 
 
 def _view() -> frames.View:
-    basis = request.args.get("basis")
-    return frames.View.parse(
-        request.args.get("parts"), None if basis is None else _whole_number("basis", basis)
-    )
+    return frames.View.parse(request.args.get("parts"), optional_number("basis"))
 
 
 def _conditional(etag: str, lasting: bool, content: Callable[[], object]) -> Response:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from paramviz.analysis.neighbours import Neighbourhoods
 from paramviz.analysis.projection import EmbeddingProjection
 from paramviz.errors import ParamvizError, UnreachableError
 from paramviz.schema import RunStatus
@@ -48,6 +49,7 @@ class OpenedRun:
         self._open_run = open_run
         self._run: Run | None = run or open_run()
         self._projection: EmbeddingProjection | None = None
+        self._neighbourhoods: Neighbourhoods | None = None
         self._holdings: Holdings | None = None
         self._loading = threading.RLock()
         self._looking = threading.Lock()
@@ -69,6 +71,13 @@ class OpenedRun:
             if self._projection is None:
                 self._projection = EmbeddingProjection(self.run)
             return self._projection
+
+    @property
+    def neighbourhoods(self) -> Neighbourhoods:
+        with self._loading:
+            if self._neighbourhoods is None:
+                self._neighbourhoods = Neighbourhoods(self.run, _MOST_ASKED if self.is_far else None)
+            return self._neighbourhoods
 
     @property
     def holdings(self) -> Holdings:
@@ -138,7 +147,7 @@ class OpenedRun:
         """Let go of the memory and of the open file, until the run is asked for again."""
         with self._loading:
             self._listing = self.listing
-            self._run = self._projection = self._holdings = None
+            self._run = self._projection = self._neighbourhoods = self._holdings = None
 
     def _refresh(self, run: Run) -> None:
         trouble: ParamvizError | None = None

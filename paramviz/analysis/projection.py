@@ -173,18 +173,35 @@ class EmbeddingProjection:
         scores' own basis, moved by what the scores moved since then.
         Raises as `axes` does, and DamagedRunError.
         """
-        snapshot = self._run[iteration]
-        embedding = snapshot.plan.embedding
-        if embedding is None:
-            return None
-        rows: Floats | None = snapshot.array("embedding_rows")
-        exact = rows is not None
-        if rows is None:
-            rows = self._estimated_rows(iteration)
         if basis is None:
             basis = self.recommended_basis()
+        rows, exact = self._rows_of(iteration, slice(None))
         if rows is None or basis is None:
             return None
+        axes = self._fitting_axes(basis, iteration, rows)
+        coordinates, magnitude = project(rows, axes)
+        embedding = self._run[iteration].plan.embedding
+        assert embedding is not None
+        explained = tuple(float(share) for share in axes.explained)
+        return Picture(embedding.tensor, basis, exact, coordinates, magnitude, explained)
+
+    def points(self, iteration: int, basis: int, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """(n, 3) coordinates of some tokens at `iteration`; NaN for what the snapshot does not hold.
+
+        The same numbers as in its picture, without making all of it. Raises as `picture` does.
+        """
+        points = np.full((len(tokens), DIMENSIONS), np.nan, np.float32)
+        embedding = self._run[iteration].plan.embedding
+        if embedding is None or len(embedding.tokens) == 0:
+            return points
+        at = np.searchsorted(embedding.tokens, tokens).clip(max=len(embedding.tokens) - 1)
+        known = embedding.tokens[at] == tokens
+        rows, _ = self._rows_of(iteration, at[known])
+        if rows is not None:
+            points[known] = project(rows, self._fitting_axes(basis, iteration, rows))[0]
+        return points
+
+    def _fitting_axes(self, basis: int, iteration: int, rows: Floats) -> Axes:
         axes = self.axes(basis)
         if axes.mean.shape[0] != rows.shape[1]:
             raise NotRecordedError(
@@ -192,9 +209,17 @@ class EmbeddingProjection:
                 f"iteration {basis} of {axes.mean.shape[0]}. Choose a basis recorded under the same plan.",
                 path=self._run.path,
             )
-        coordinates, magnitude = project(rows, axes)
-        explained = tuple(float(share) for share in axes.explained)
-        return Picture(embedding.tensor, basis, exact, coordinates, magnitude, explained)
+        return axes
+
+    def _rows_of(self, iteration: int, at: slice | npt.NDArray[np.intp]) -> tuple[Floats | None, bool]:
+        """(those rows, or what they are taken to be; whether they were recorded themselves)."""
+        snapshot = self._run[iteration]
+        if snapshot.plan.embedding is None:
+            return None, False
+        rows: Floats | None = snapshot.array("embedding_rows")
+        if rows is not None:
+            return rows[at], True
+        return self._estimated_rows(iteration, at), False
 
     def _milestones(self) -> list[int]:
         """The iterations that a growing run recommends one after the other, in the order of their commits."""
@@ -251,19 +276,19 @@ class EmbeddingProjection:
         place = {iteration: n for n, iteration in enumerate(self._run.iterations_in_commit_order.tolist())}
         return self._newest_usable([i for i in self._milestones() if place[i] < place[basis]])
 
-    def _estimated_rows(self, iteration: int) -> Floats | None:
+    def _estimated_rows(self, iteration: int, at: slice | npt.NDArray[np.intp]) -> Floats | None:
         snapshot = self._run[iteration]
         scores = snapshot.array("embedding_scores")
         if scores is None or snapshot.basis is None:
             return None
         stored = self._run.basis(snapshot.basis)
         anchor = self._rows_at(stored.iteration, like=iteration)
-        scores32 = scores.astype(np.float32)
+        scores32 = scores[at].astype(np.float32)
         if anchor is None:
             estimate: Floats = stored.mean + scores32 @ stored.components
             return estimate
-        moved = scores32 - (anchor - stored.mean) @ stored.components.T
-        return np.asarray(anchor + moved @ stored.components)
+        moved = scores32 - (anchor[at] - stored.mean) @ stored.components.T
+        return np.asarray(anchor[at] + moved @ stored.components)
 
     def _rows_at(self, iteration: int, *, like: int) -> Floats | None:
         """(K, width) float32 rows of an iteration that records the same tokens as `like`, else None."""
