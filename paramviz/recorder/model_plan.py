@@ -59,6 +59,23 @@ class Selection:
             return f"matches no pattern of include={list(self.include)}"
         return None
 
+    def idle(self, names: Sequence[str]) -> str | None:
+        """What to say of patterns that fit none of these names; None if each fits one.
+
+        A model may get what they are for later, so this is no error.
+        """
+        given = {"include": self.include, "exclude": self.exclude, "roles": [p for p, _ in self.roles]}
+        unfit = [
+            f"{argument} {pattern!r}"
+            for argument, patterns in given.items()
+            for pattern in patterns
+            if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names)
+        ]
+        if not unfit:
+            return None
+        like = ", ".join([*names[:3], *(["…"] if len(names) > 3 else [])])
+        return f"no parameter has a name that fits {'; '.join(unfit)}. The names are: {like or 'none'}"
+
 
 class Indices:
     """Indices into a tensor, (n,) int64: here, and on each device that has asked for them."""

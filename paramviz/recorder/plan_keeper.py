@@ -30,6 +30,11 @@ class PlanKeeper:
         self.moving: set[str] = set()
         self.plan = self.look()
 
+    @property
+    def idle_patterns(self) -> str | None:
+        """What to say of the user's patterns that fit no name in the plan; None if each fits one."""
+        return self._selection.idle([tensor.name for tensor in self.plan.tensors])
+
     def look(self) -> ModelPlan:
         """The plan for the model as it is now: the same object as long as nothing changed.
 

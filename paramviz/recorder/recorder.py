@@ -119,6 +119,8 @@ class Recorder:
         selection = Selection.of(budgets, include, exclude, roles)
         self._plans = PlanKeeper(model, selection)
         self._complaints = Complaints(os.fspath(path))
+        if (idle := self._plans.idle_patterns) is not None:
+            self._complaints.once("patterns", idle)
         self._prober = make_prober(model, probe, self._quantities, self._complaints)
         warm_up()
 

@@ -182,3 +182,15 @@ def test_roles_may_be_given_by_pattern(tmp_path):
     with pytest.raises(UsageError, match="no role"):
         paramviz.Recorder(tmp_path / "other", model, roles={"mixer.*": "mixer"})
     assert not (tmp_path / "other").exists()
+
+
+def test_a_pattern_that_fits_nothing_is_told_and_the_others_count(tmp_path, caplog):
+    model = nn.ModuleDict({"mixer": nn.Linear(12, 12), "gate": nn.Linear(12, 2)})
+    roles = {"mixer.q*": "attention_query", "gate.weight": "router"}
+    run = recorded(tmp_path / "run", model, roles=roles, exclude=["gate.bias", "head.*"])
+    assert run.tensor("gate.weight").role == "router"
+    (said,) = [record.getMessage() for record in caplog.records if "fits" in record.getMessage()]
+    assert "roles 'mixer.q*'" in said
+    assert "exclude 'head.*'" in said
+    assert "gate" not in said.split("The names are")[0]
+    assert "mixer.weight" in said
