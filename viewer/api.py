@@ -157,6 +157,9 @@ def _plan(opened: OpenedRun, number: str) -> Response:
                 "grid": t.grid,
                 "array": t.array,
                 "offset": t.offset,
+                "row_groups": t.row_groups,
+                "column_groups": t.column_groups,
+                "transposed": t.transposed,
             }
             for t in plan.tensors
         ],

@@ -92,6 +92,8 @@ def test_a_plan_names_every_tensor_and_where_its_samples_lie(client, run_url):
     assert plan["embedding_tokens"] == list(range(40))
     assert [t["name"] for t in plan["tensors"]] == [t.name for t in made_runs.TENSORS]
     assert plan["tensors"][1]["grid"] == [200, 100]
+    grouping = [(t["row_groups"], t["column_groups"], t["transposed"]) for t in plan["tensors"]]
+    assert grouping == [(t.row_groups, t.column_groups, t.transposed) for t in made_runs.TENSORS]
     assert plan["tensors"][3]["tied_to"] == "wte.weight"
     assert plan["tensors"][4]["skipped"] == "complex numbers"
 

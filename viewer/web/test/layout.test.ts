@@ -11,7 +11,7 @@ const options = { aspect: 16 / 9, cloud: true };
 /** Pairs of overlapping plates, found by sweeping along x. */
 function overlapping(layout: Layout): string[] {
   const rects = layout.boxes
-    .map((box) => ({ tensor: box.tensor, ...rectOf(box) }))
+    .flatMap((box) => (box.slices ?? [box]).map((piece) => ({ tensor: box.tensor, ...rectOf(piece) })))
     .sort((a, b) => a.left - b.left);
   const found: string[] = [];
   rects.forEach((rect, index) => {
@@ -102,8 +102,12 @@ describe('the order of a transformer', () => {
   test('a bias lies along the side of its weight that has its length', () => {
     const weight = rectOf(at('transformer.h.0.mlp.c_fc.weight'));
     const bias = rectOf(at('transformer.h.0.mlp.c_fc.bias'));
-    expect(bias.top).toBeLessThanOrEqual(weight.bottom);
-    expect([bias.left, bias.right]).toEqual([weight.left, weight.right]);
+    expect(bias.right).toBeLessThanOrEqual(weight.left);
+    expect([bias.bottom, bias.top]).toEqual([weight.bottom, weight.top]);
+    const projection = rectOf(at('transformer.h.0.mlp.c_proj.weight'));
+    const under = rectOf(at('transformer.h.0.mlp.c_proj.bias'));
+    expect(under.top).toBeLessThanOrEqual(projection.bottom);
+    expect([under.left, under.right]).toEqual([projection.left, projection.right]);
   });
 
   test('a tied head is an outline that says whose weights it has', () => {
@@ -112,8 +116,32 @@ describe('the order of a transformer', () => {
     expect(head.label).toBe('lm_head (tied to wte)');
   });
 
-  test('Q, K and V are parts of their plate', () => {
-    expect(at('transformer.h.0.attn.c_attn.weight').split).toEqual({ axis: 'columns', parts: 3 });
+  test('Q, K and V of one weight stand side by side, each with its rows, heads and part of the bias', () => {
+    const weight = at('transformer.h.0.attn.c_attn.weight');
+    expect(weight.slices!.map((slice) => slice.label)).toEqual(['Q', 'K', 'V']);
+    expect(weight.slices!.map((slice) => [slice.column, slice.columns])).toEqual([[0, 36], [36, 36], [72, 36]]); // prettier-ignore
+    expect(weight.split).toEqual({ axis: 'columns', parts: 12 });
+    const bias = at('transformer.h.0.attn.c_attn.bias');
+    for (const [part, slice] of bias.slices!.entries()) {
+      expect(slice.y).toBeCloseTo(weight.slices![part]!.y);
+      expect(slice.height).toBeCloseTo(weight.slices![part]!.height);
+      expect(slice.x).toBeGreaterThan(weight.slices![part]!.x);
+    }
+  });
+
+  test('a head is one lane across Q, K, V and the projection', () => {
+    const weight = at('transformer.h.0.attn.c_attn.weight');
+    const projection = at('transformer.h.0.attn.c_proj.weight');
+    expect(projection.split).toEqual({ axis: 'rows', parts: 12 });
+    expect([projection.y, projection.height]).toEqual([weight.slices![0]!.y, weight.slices![0]!.height]);
+    // Rows of the projection run down, heads in them, as the columns of the transposed Q, K and V do.
+    expect([weight.transposed, projection.transposed]).toEqual([true, false]);
+  });
+
+  test('a neuron is one line across both matrices of the MLP', () => {
+    const [up, down] = [at('transformer.h.0.mlp.c_fc.weight'), at('transformer.h.0.mlp.c_proj.weight')];
+    expect([up.y, up.height]).toEqual([down.y, down.height]);
+    expect([up.transposed, down.transposed]).toEqual([true, false]);
   });
 });
 
@@ -126,26 +154,24 @@ test('norms registered after their blocks still stand before them', () => {
   expect(y('post_attention_layernorm')).toBeGreaterThan(y('mlp.down_proj'));
 });
 
-test('a bias of a square Linear goes by what the other modules of the model do', () => {
-  const rows = (shape: [number, number]) =>
-    tensorsOf([
-      ['h.0.attn.a.weight', shape, 'attention_qkv', 'attention', 0],
-      ['h.0.attn.a.bias', [Math.max(...shape)], 'bias', 'attention', 0],
-      ['h.0.attn.b.weight', [64, 64], 'attention_projection', 'attention', 0],
-      ['h.0.attn.b.bias', [64], 'bias', 'attention', 0],
-    ]);
-  const upright = (tensors: TensorInfo[]) => {
-    const box = boxNamed(layoutModel(tensors, options), tensors, 'h.0.attn.b.bias');
-    return box.height > box.width;
+test('a bias stands at the side where the outputs of its square weight are', () => {
+  const upright = (transposed: boolean) => {
+    const tensors = tensorsOf([
+      ['h.0.mlp.a.weight', [64, 64], 'mlp_up', 'mlp', 0],
+      ['h.0.mlp.a.bias', [64], 'bias', 'mlp', 0],
+    ]).map((tensor) => ({ ...tensor, transposed }));
+    const layout = layoutModel(tensors, options);
+    const bias = boxNamed(layout, tensors, 'h.0.mlp.a.bias');
+    expect(boxNamed(layout, tensors, 'h.0.mlp.a.weight').transposed).toBe(transposed);
+    return bias.height > bias.width;
   };
-  expect(upright(rows([192, 64]))).toBe(true);
-  expect(upright(rows([64, 192]))).toBe(false);
+  expect([upright(false), upright(true)]).toEqual([true, true]);
 });
 
 test('the proportions are those of the shapes on a compressed scale', () => {
   const tensors = gpt2(1, 768);
   const box = boxNamed(layoutModel(tensors, options), tensors, 'transformer.h.0.mlp.c_fc.weight');
-  expect(box.width / box.height).toBeCloseTo(sideLength(3072) / sideLength(768));
+  expect(box.height / box.width).toBeCloseTo(sideLength(3072) / sideLength(768));
   expect(sideLength(50257) / sideLength(768)).toBeLessThan(8);
 });
 

@@ -20,6 +20,9 @@ export function tensorsOf(rows: readonly Row[]): TensorInfo[] {
     grid: shape.length > 1 ? [8, 8] : [1, 64],
     array: shape.length > 1 ? 'values' : 'vectors',
     offset: 64 * index,
+    row_groups: 1,
+    column_groups: 1,
+    transposed: false,
   }));
 }
 
@@ -50,6 +53,13 @@ export function gpt2(layers: number, width: number, vocabulary = 50257): TensorI
   rows.push(['transformer.ln_f.bias', [width], 'norm', 'norm', null]);
   rows.push(['lm_head.weight', [vocabulary, width], 'head', 'head', null]);
   const tensors = tensorsOf(rows);
+  for (const tensor of tensors) {
+    const isMatrix = tensor.shape.length === 2;
+    if (isMatrix && /c_\w+\.weight/.test(tensor.name)) tensor.transposed = true;
+    if (tensor.name.includes('c_attn')) Object.assign(tensor, { row_groups: 36, grid: [8, 108], samples: 864 });
+    if (tensor.name.includes('c_attn.bias')) Object.assign(tensor, { row_groups: 1, column_groups: 36, grid: [1, 108] });
+    if (tensor.name.includes('attn.c_proj.weight')) Object.assign(tensor, { column_groups: 12, grid: [24, 8] });
+  }
   Object.assign(tensors.at(-1)!, { tied_to: 'transformer.wte.weight', samples: 0 });
   return tensors;
 }

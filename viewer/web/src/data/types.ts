@@ -71,6 +71,11 @@ export interface TensorInfo {
   grid: [number, number];
   array: 'values' | 'vectors';
   offset: number;
+  /** Equal parts of the (out, in) axes: heads, three times as many with Q, K and V in one; experts. */
+  row_groups: number;
+  column_groups: number;
+  /** Stored as (in, out). */
+  transposed: boolean;
 }
 
 /** A plan as the server tells it. */

@@ -17,14 +17,33 @@ export interface Box {
   layer: number | null;
   /** Short name on the label, e.g. "qkv". */
   label: string;
-  /** Cuts the tensor's rows or columns into so many equal parts (Q, K, V). */
+  /** Marks the borders of so many equal parts (heads, experts) along the rows or columns of each slice. */
   split: { axis: 'rows' | 'columns'; parts: number } | null;
+  /** Where the tensor is shown in pieces that stand apart (Q, K, V): what each shows and where. Else null. */
+  slices: Slice[] | null;
+  /** Kernel height and width: every kernel is drawn as a tile of its own. */
+  tile: [number, number] | null;
   /** An outline for a name that shares another tensor's weights. */
   ghost: boolean;
 }
 
+/** A range of a tensor's sampled rows and columns, on a plate of its own. */
+export interface Slice {
+  /** centre of its plate */
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  row: number;
+  rows: number;
+  column: number;
+  columns: number;
+  /** "Q", "K" or "V" */
+  label: string;
+}
+
 /** A ground is a filled rectangle behind blocks that belong together: two points and a thickness. */
-export type LineKind = 'spine' | 'flow' | 'bracket' | 'tie' | 'ground';
+export type LineKind = 'spine' | 'flow' | 'sum' | 'bracket' | 'tie' | 'ground';
 
 /** A path on the plane behind the plates. */
 export interface Line {
@@ -34,6 +53,9 @@ export interface Line {
   arrow: boolean;
   /** world units */
   thickness: number;
+  /** Tensors whose blocks it comes from and leads to; none for a line that is no flow. */
+  from: number[];
+  to: number[];
 }
 
 export interface Label {
@@ -46,8 +68,8 @@ export interface Label {
   priority: number;
   /** World width of what it names: far away, a label wider than that is hidden. */
   span: number;
-  /** Where the label lies: over its point, above it to the right ('corner') or left ('end'), or under it. */
-  anchor: 'above' | 'corner' | 'end' | 'below';
+  /** Where the label lies: over its point, above it to the right ('corner') or left ('end'), left of it, right of it, or under it. */
+  anchor: 'above' | 'corner' | 'end' | 'beside' | 'after' | 'below';
   tone: 'title' | 'plain';
   /** What is shown where the whole text would cover what it names. */
   short?: string;

@@ -2,13 +2,13 @@
 
 import type { TensorInfo } from '../data/types';
 import { fitOf, rectOf, union, type Box, type Label, type Layout, type Line, type Region } from './boxes';
-import { groupByModule, makeUnit, moduleOf, outputsInRows, placeUnit, type Unit } from './units';
+import { boxLabel } from './names';
+import { groupByModule, makeUnit, moduleOf, placeUnit, type Unit } from './units';
 
 const UNIT_GAP = 2.4;
 const ROW_GAP = 3.2;
 const HEADING = 4;
 const SECTION_GAP = 5;
-const PART_NAMES = ['Q', 'K', 'V'];
 
 interface Section {
   title: string;
@@ -25,7 +25,6 @@ export function sectionTitle(name: string): string {
 
 function sectionsOf(tensors: readonly TensorInfo[]): Section[] {
   const groups = groupByModule(tensors);
-  const inRows = outputsInRows(groups);
   const sections: Section[] = [];
   for (const group of groups) {
     const title = sectionTitle(group[0]!.name);
@@ -34,7 +33,7 @@ function sectionsOf(tensors: readonly TensorInfo[]): Section[] {
       last = { title, layer: group[0]!.layer, units: [] };
       sections.push(last);
     }
-    last.units.push(makeUnit(group, inRows));
+    last.units.push(makeUnit(group));
   }
   return sections;
 }
@@ -108,6 +107,8 @@ function layoutLines(sections: readonly Section[], limit: number): Layout {
     block: 'other',
     arrow: true,
     thickness: 0.5,
+    from: [],
+    to: [],
   });
   const core = { ...bounds, left: bounds.left - 6, top: bounds.top + HEADING };
   return { boxes, lines, labels, regions, cloud: null, core, bounds: core };
@@ -129,37 +130,4 @@ function placeSection(section: Section, startX: number, top: number, limit: numb
     rowHeight = Math.max(rowHeight, unit.height);
   }
   return { boxes };
-}
-
-/** Names of a plate's equal parts, beside or under it; seen when the plate is large on screen. */
-export function splitLabels(box: Box): Label[] {
-  const { split } = box;
-  if (!split) return [];
-  const alongX = (split.axis === 'columns') !== box.transposed;
-  return PART_NAMES.slice(0, split.parts).map((text, part): Label => {
-    const share = (part + 0.5) / split.parts - 0.5;
-    return {
-      text,
-      x: alongX ? box.x + share * box.width : box.x - box.width / 2,
-      y: alongX ? box.y - box.height / 2 : box.y - share * box.height,
-      priority: 400,
-      span: (alongX ? box.width : box.height) / split.parts / 2,
-      anchor: alongX ? 'below' : 'end',
-      tone: 'plain',
-    };
-  });
-}
-
-/** The label over a plate; strips keep theirs for when they are large on screen. */
-export function boxLabel(box: Box): Label {
-  const area = box.width * box.height;
-  return {
-    text: box.label,
-    x: box.x,
-    y: box.y + box.height / 2,
-    priority: 10 + 1000 / (1 + area),
-    span: Math.min(box.width, box.height * 8),
-    anchor: 'above',
-    tone: 'plain',
-  };
 }

@@ -1,41 +1,48 @@
 /**
  * One transformer layer around its stretch of the spine: norms on it, attention to the left, MLP to the
- * right. Data leaves the spine on a bus, passes the blocks from the outermost inward and comes back.
+ * right. Data leaves the spine under its norm, comes into the readers from above, passes sideways through
+ * the blocks toward the spine, and is added to the stream where a plus stands.
  */
 
-import type { Block } from '../data/types';
-import { rectOf, union, type Box, type Label, type Line, type Region } from './boxes';
-import { boxLabel, splitLabels } from './generic';
-import { placeUnit, type Unit } from './units';
+import { rectOf, union, type Box, type Label, type Line, type Rect, type Region } from './boxes';
+import { normLabels, plateLabels } from './names';
+import { plusSign, ribbon, ribbonWidth } from './ribbons';
+import type { LayerUnits, Sublayer } from './sublayers';
+import { placeUnit, SLICE_GAP, type Unit } from './units';
 
 /** From the spine's edge to the nearest block. */
-const ARM = 3.2;
-const UNIT_GAP = 2.6;
+const ARM = 3.4;
+const UNIT_GAP = SLICE_GAP;
 const ROW_GAP = 3.4;
 /** From a bus down to the blocks; leaves room for their labels. */
-const DROP = 3;
+const DROP = 3.2;
 const SPINE_STEP = 1.5;
 /** Between the blocks of one layer and the next on the same side. */
-const LAYER_GAP = 2.6;
+const LAYER_GAP = 2.8;
 const GROUND_MARGIN = 0.9;
 /** Sides with more blocks than any dense layer has (experts) wrap, into about a square but not below this width. */
 const LEAST_LIMIT = 90;
 const MOST_IN_ONE_ROW = 6;
-
-export interface LayerUnits {
-  layer: number;
-  /** Norms before attention, between, and after the MLP. */
-  norms: [Unit[], Unit[], Unit[]];
-  /** In the order of the flow; the last is the one that writes back into the spine. */
-  attention: Unit[];
-  mlp: Unit[];
-}
+/** Where along a reader's top the ribbon comes in: beside its label. */
+const ENTRY = 0.72;
 
 /** How far down each lane is used; the next layer starts below all of them. */
 export interface Lanes {
   spine: number;
   left: number;
   right: number;
+}
+
+/** A stretch of the stream: where it is, how wide, and what wrote to it last. */
+export interface Stream {
+  x: number;
+  half: number;
+  /** Extent of the vectors in it. */
+  width: number;
+  lanes: Lanes;
+  writers: number[];
+  /** Ribbons into the stream that nothing has read yet. */
+  unread: Line[];
 }
 
 export interface PlacedLayer {
@@ -45,18 +52,14 @@ export interface PlacedLayer {
   region: Region;
   /** where its stretch of the spine begins */
   top: number;
-  lanes: Lanes;
 }
 
 type Side = 'left' | 'right';
 
-interface PlacedSide {
-  boxes: Box[];
-  lines: Line[];
-  /** y at which the data is back on the spine, and the lowest edge of the blocks. */
-  back: number;
-  bottom: number;
-}
+const sideOf = (sublayer: Sublayer): Side => (sublayer.kind === 'attention' ? 'left' : 'right');
+
+export const tensorsIn = (units: readonly Unit[]): number[] =>
+  units.flatMap((unit) => unit.boxes.map((box) => box.tensor));
 
 /** Rows of units, each from the spine outward. The first row has the last unit of the flow innermost. */
 function sideRows(units: readonly Unit[]): Unit[][] {
@@ -75,40 +78,191 @@ function sideRows(units: readonly Unit[]): Unit[][] {
   return rows;
 }
 
-export function sideWidth(units: readonly Unit[]): number {
-  if (units.length === 0) return 0;
-  const widths = sideRows(units).map((row) => row.reduce((sum, unit) => sum + unit.width + UNIT_GAP, -UNIT_GAP));
-  return ARM + Math.max(...widths);
+/** How far a layer reaches from the spine's edge to one side. */
+export function sideReach(layer: LayerUnits, side: Side): number {
+  const widths = layer.sublayers
+    .filter((sublayer) => sideOf(sublayer) === side)
+    .flatMap(({ units }) => sideRows(units))
+    .map((row) => row.reduce((sum, unit) => sum + unit.width + UNIT_GAP, -UNIT_GAP));
+  return widths.length > 0 ? ARM + Math.max(...widths) : 0;
 }
 
-function placeSide(units: readonly Unit[], side: Side, spineX: number, half: number, bus: number): PlacedSide {
+interface PlacedUnit {
+  unit: Unit;
+  boxes: Box[];
+  rect: Rect;
+}
+
+/** Places a layer as high as the lanes allow, and moves the stream's lanes below it. */
+export function placeLayer(units: LayerUnits, title: string, stream: Stream): PlacedLayer {
+  const placed: PlacedLayer = {
+    boxes: [],
+    lines: [],
+    labels: [],
+    region: { title, layer: units.layer, rect: { left: 0, right: 0, bottom: 0, top: 0 } },
+    top: 0,
+  };
+  const { lanes } = stream;
+  placed.top = startOf(units, lanes);
+  lanes.spine = placed.top;
+  placeNorms(units.before, stream, placed);
+  for (const sublayer of units.sublayers) {
+    placeNorms(sublayer.norms, stream, placed);
+    if (sublayer.units.length > 0) placeSide(sublayer, stream, placed);
+  }
+  placeNorms(units.after, stream, placed);
+  lanes.spine -= SPINE_STEP;
+  placed.region.rect = union(placed.boxes.map(rectOf));
+  return placed;
+}
+
+/** As high as the lanes allow: what comes to a side begins below what stands there. */
+function startOf(units: LayerUnits, lanes: Lanes): number {
+  let start = lanes.spine;
+  let depth = heightOf(units.before);
+  const met = new Set<Side>();
+  for (const sublayer of units.sublayers) {
+    depth += heightOf(sublayer.norms);
+    const side = sideOf(sublayer);
+    if (!met.has(side)) start = Math.min(start, lanes[side] + depth);
+    met.add(side);
+    depth += returnDepth(sublayer);
+  }
+  return start;
+}
+
+const heightOf = (norms: readonly Unit[]) => norms.reduce((sum, unit) => sum + unit.height + SPINE_STEP, 0);
+
+const innermost = (sublayer: Sublayer) => sublayer.units.at(-1)!;
+
+/** From a sublayer's bus to where the stream goes on below its plus. */
+function returnDepth(sublayer: Sublayer): number {
+  if (sublayer.units.length === 0) return 0;
+  return DROP + innermost(sublayer).boxes[0]!.height / 2 + SPINE_STEP * 1.6;
+}
+
+/** Strips across the spine. Ribbons that came into the stream are read here. */
+export function placeNorms(norms: readonly Unit[], stream: Stream, placed: Pick<PlacedLayer, 'boxes' | 'labels'>): void {
+  for (const unit of norms) {
+    const boxes = placeUnit(unit, stream.x - unit.width / 2, stream.lanes.spine);
+    placed.boxes.push(...boxes);
+    placed.labels.push(...normLabels(boxes));
+    read(stream, tensorsIn([unit]));
+    stream.writers = tensorsIn([unit]);
+    stream.lanes.spine -= unit.height + SPINE_STEP;
+  }
+}
+
+function read(stream: Stream, readers: number[]): void {
+  for (const line of stream.unread.splice(0)) line.to = readers;
+}
+
+function placeSide(sublayer: Sublayer, stream: Stream, placed: PlacedLayer): void {
+  const side = sideOf(sublayer);
   const sign = side === 'left' ? -1 : 1;
-  const edge = spineX + sign * half;
-  const boxes: Box[] = [];
-  const lines: Line[] = [];
-  const rows = sideRows(units);
-  const inner = rows[0]![0]!;
+  const { lanes } = stream;
+  // A second attention of one layer stands below the first.
+  const bus = Math.min(lanes.spine, lanes[side]);
   const top = bus - DROP;
-  const back = top - inner.boxes[0]!.height / 2;
+  const rows = sideRows(sublayer.units);
+  const all: PlacedUnit[][] = [];
   let y = top;
   let bottom = top;
-  rows.forEach((row, rowNumber) => {
-    let x = edge + sign * ARM;
-    row.forEach((unit, column) => {
-      const left = side === 'left' ? x - unit.width : x;
-      boxes.push(...placeUnit(unit, left, y));
-      bottom = Math.min(bottom, y - unit.height);
-      if (rowNumber === 0) lines.push(...sideLines(unit, { side, left, top: y, bus, back, column, row, edge, spineX }));
-      x += sign * (unit.width + UNIT_GAP);
-    });
+  for (const row of rows) {
+    let x = stream.x + sign * (stream.half + ARM);
+    all.push(
+      row.map((unit) => {
+        const left = side === 'left' ? x - unit.width : x;
+        const boxes = placeUnit(unit, left, y);
+        x += sign * (unit.width + UNIT_GAP);
+        bottom = Math.min(bottom, y - unit.height);
+        return { unit, boxes, rect: union(boxes.map(rectOf)) };
+      }),
+    );
     y = bottom - ROW_GAP;
+  }
+  const boxes = all.flat().flatMap((one) => one.boxes);
+  placed.boxes.push(...boxes);
+  placed.labels.push(...plateLabels(boxes));
+  placed.lines.push(groundOf(boxes, innermost(sublayer).block));
+  const back = top - innermost(sublayer).boxes[0]!.height / 2;
+  placed.lines.push(...flowOf(all, { sign, bus, back }, stream));
+  lanes.spine = back - SPINE_STEP * 1.6;
+  lanes[side] = bottom - LAYER_GAP;
+}
+
+/** From the stream to the readers, through the blocks, and back into it. */
+function flowOf(rows: readonly PlacedUnit[][], at: { sign: number; bus: number; back: number }, stream: Stream): Line[] {
+  const { sign, bus, back } = at;
+  const row = rows[0]!;
+  const writer = row[0]!;
+  const readers = row.length > 1 ? row.slice(1) : row;
+  const everyone = rows.flat().map((one) => one.unit);
+  const readTensors = tensorsIn(row.length > 1 ? everyone.filter((unit) => unit !== writer.unit) : everyone);
+  const from = stream.writers;
+  if (stream.unread.length > 0) read(stream, readTensors);
+  const block = writer.unit.block;
+  const entries = readers.flatMap(({ boxes }) => entriesOf(boxes[0]!, sign)).sort((a, b) => sign * (a[0] - b[0]));
+  const last = entries.at(-1)!;
+  const trunk = ribbonWidth(stream.width);
+  const lines = [
+    ribbon([[stream.x, bus + SPINE_STEP], [stream.x, bus], [last[0], bus], last], block, stream.width, {
+      from,
+      to: readTensors,
+    }),
+    ...entries
+      .slice(0, -1)
+      .map((entry) => ribbon([[entry[0], bus - trunk / 2], entry], block, stream.width, { from, to: readTensors })),
+  ];
+  // Toward the spine: from each block to its inner neighbour, and from the innermost back into the stream.
+  for (let index = row.length - 1; index >= 1; index -= 1) {
+    const [outer, inner] = [row[index]!, row[index - 1]!];
+    const level = Math.max(outer.boxes[0]!.y, inner.boxes[0]!.y);
+    const points: [number, number][] = [
+      [sign < 0 ? outer.rect.right : outer.rect.left, level],
+      [sign < 0 ? inner.rect.left : inner.rect.right, level],
+    ];
+    const passing = tensorsIn(row.slice(index).map((one) => one.unit));
+    lines.push(
+      ribbon(points, block, outer.unit.outputs / (outer.boxes[0]!.slices ? 3 : 1), {
+        ...{ from: passing, to: tensorsIn([writer.unit]), arrow: index === 1 },
+      }),
+    );
+  }
+  for (const one of row) lines.push(...betweenSlices(one, row.length > 1 ? tensorsIn([writer.unit]) : []));
+  const radius = Math.min(Math.max(stream.half * 0.2, 0.8), 1.3);
+  const exit = sign < 0 ? writer.rect.right : writer.rect.left;
+  const back_ = ribbon([[exit, back], [stream.x + sign * radius * 1.15, back]], block, stream.width, {
+    from: tensorsIn([writer.unit]),
+    to: [],
   });
-  lines.unshift(groundOf(boxes, inner.block));
-  return { boxes, lines, back, bottom };
+  stream.unread.push(back_);
+  stream.writers = tensorsIn([writer.unit]);
+  return [...lines, back_, ...plusSign(stream.x, back, radius)];
+}
+
+/** Where ribbons come into the top of a plate, or of each of its slices. */
+function entriesOf(box: Box, sign: number): [number, number][] {
+  const share = (sign < 0 ? ENTRY : 1 - ENTRY) - 0.5;
+  return (box.slices ?? [box]).map(({ x, y, width, height }) => [x + share * width, y + height / 2]);
+}
+
+function betweenSlices({ unit, boxes }: PlacedUnit, to: number[]): Line[] {
+  const slices = boxes[0]!.slices;
+  if (!slices || slices.length !== 3) return [];
+  const strips = boxes.slice(1).filter((box) => box.slices);
+  return slices.slice(0, -1).map((slice, part) => {
+    const ends = [slice, ...strips.map((box) => box.slices![part]!)];
+    const right = Math.max(...ends.map((end) => end.x + end.width / 2));
+    const next = slices[part + 1]!;
+    return ribbon([[right, slice.y], [next.x - next.width / 2, slice.y]], unit.block, unit.outputs / 3, {
+      ...{ from: tensorsIn([unit]), to, arrow: false },
+    });
+  });
 }
 
 /** A tinted ground holds a side's blocks together, also where they are too small to tell apart. */
-function groundOf(boxes: readonly Box[], block: Block): Line {
+function groundOf(boxes: readonly Box[], block: Box['block']): Line {
   const rect = union(boxes.map(rectOf));
   const y = (rect.top + rect.bottom) / 2;
   return {
@@ -120,107 +274,7 @@ function groundOf(boxes: readonly Box[], block: Block): Line {
     block,
     arrow: false,
     thickness: rect.top - rect.bottom + 2 * GROUND_MARGIN,
+    from: [],
+    to: [],
   };
-}
-
-interface SidePlace {
-  side: Side;
-  left: number;
-  top: number;
-  bus: number;
-  back: number;
-  column: number;
-  row: readonly Unit[];
-  edge: number;
-  spineX: number;
-}
-
-/** The lines of one unit: fed from the bus if it reads the spine, and passing on to its inner neighbour. */
-function sideLines(unit: Unit, place: SidePlace): Line[] {
-  const { side, left, top, bus, back, column, row, edge, spineX } = place;
-  const sign = side === 'left' ? -1 : 1;
-  const block = unit.block;
-  const lines: Line[] = [];
-  const reads = row.length === 1 || column > 0;
-  const plate = unit.boxes[0]!;
-  if (reads) {
-    const centre = left + plate.x;
-    lines.push({
-      kind: 'flow',
-      points: [
-        [spineX, bus],
-        [centre, bus],
-        [centre, top],
-      ],
-      block,
-      arrow: true,
-      thickness: 0.5,
-    });
-  }
-  const innerEdge = side === 'left' ? left + unit.width : left;
-  const target = column === 0 ? edge : innerEdge - sign * UNIT_GAP;
-  // Queries, keys and values reach the projection together: only the innermost of them draws the arrow.
-  if (column <= 1) {
-    const y = Math.max(back, top - unit.height + 0.5);
-    lines.push({ kind: 'flow', points: [[innerEdge, y], [target, y]], block, arrow: true, thickness: 0.5 });
-  }
-  return lines;
-}
-
-/** Strips across the spine, from y downward; returns the y below them. */
-function placeNorms(units: readonly Unit[], spineX: number, y: number, boxes: Box[]): number {
-  for (const unit of units) {
-    boxes.push(...placeUnit(unit, spineX - unit.width / 2, y));
-    y -= unit.height + SPINE_STEP;
-  }
-  return y;
-}
-
-/** Places a layer as high as the lanes allow. `half` is half of the spine's width. */
-export function placeLayer(units: LayerUnits, spineX: number, half: number, free: Lanes): PlacedLayer {
-  const boxes: Box[] = [];
-  const lines: Line[] = [];
-  const heightOf = (list: readonly Unit[]) => list.reduce((sum, unit) => sum + unit.height + SPINE_STEP, 0);
-  // The left lane limits the first bus, the right lane the second; both move with the layer's start.
-  let start = Math.min(free.spine, free.left + heightOf(units.norms[0]));
-  const draft = spineDepth(units, heightOf);
-  if (units.mlp.length > 0) start = Math.min(start, free.right + draft);
-  let y = placeNorms(units.norms[0], spineX, start, boxes);
-  let left = free.left;
-  let right = free.right;
-  if (units.attention.length > 0) {
-    const side = placeSide(units.attention, 'left', spineX, half, y);
-    boxes.push(...side.boxes);
-    lines.push(...side.lines);
-    left = side.bottom - LAYER_GAP;
-    y = side.back - SPINE_STEP * 1.4;
-  }
-  y = placeNorms(units.norms[1], spineX, y, boxes);
-  if (units.mlp.length > 0) {
-    const side = placeSide(units.mlp, 'right', spineX, half, y);
-    boxes.push(...side.boxes);
-    lines.push(...side.lines);
-    right = side.bottom - LAYER_GAP;
-    y = side.back - SPINE_STEP * 1.4;
-  }
-  y = placeNorms(units.norms[2], spineX, y, boxes);
-  const rect = union(boxes.map(rectOf));
-  return {
-    boxes,
-    lines,
-    labels: boxes.flatMap((box) => [boxLabel(box), ...splitLabels(box)]),
-    region: { title: `layer ${units.layer}`, layer: units.layer, rect },
-    top: start,
-    lanes: { spine: y - SPINE_STEP, left, right },
-  };
-}
-
-/** From the layer's start down to its second bus. */
-function spineDepth(units: LayerUnits, heightOf: (list: readonly Unit[]) => number): number {
-  let depth = heightOf(units.norms[0]);
-  if (units.attention.length > 0) {
-    const inner = units.attention.at(-1)!;
-    depth += DROP + inner.boxes[0]!.height / 2 + SPINE_STEP * 1.4;
-  }
-  return depth + heightOf(units.norms[1]);
 }

@@ -1,120 +1,107 @@
 /** Sorts a plan's tensors into the parts of a transformer. */
 
 import type { TensorInfo } from '../data/types';
-import type { LayerUnits } from './layer';
+import { matrixShape } from './boxes';
 import { sideLength } from './size';
-import { groupByModule, makeUnit, outputsInRows, type Unit } from './units';
+import { sublayersOf, type LayerUnits } from './sublayers';
+import { groupByModule, makeUnit, moduleOf, type Unit } from './units';
 
-export interface Parts {
+/** Layers of one kind in a row. A model has one stack, or an encoder and a decoder. */
+export interface Stack {
+  /** What tells it from the other stacks ("encoder"); empty if it is the only one. */
+  name: string;
   tokens: Unit[];
   positions: Unit[];
   layers: LayerUnits[];
   finalNorms: Unit[];
+  /** World width of its residual stream. */
+  spineWidth: number;
+}
+
+export interface Parts {
+  stacks: Stack[];
   heads: Unit[];
   /** What belongs to no part; shown below as a generic model. */
   rest: TensorInfo[];
-  /** World width of the residual stream. */
-  spineWidth: number;
 }
 
 /** True if roles and layers say enough to draw a transformer. */
 export function isTransformer(tensors: readonly TensorInfo[]): boolean {
-  const layered = tensors.filter((tensor) => tensor.layer !== null);
-  return layered.some((tensor) => tensor.block === 'attention' || tensor.block === 'mlp');
+  return tensors.some(({ layer, block }) => layer !== null && (block === 'attention' || block === 'mlp'));
 }
 
-/** Width of the residual stream: the embedding's columns, else the longest layer norm. */
-function modelWidth(tensors: readonly TensorInfo[]): number {
-  const embedding = tensors.find((tensor) => tensor.role === 'token_embedding');
-  if (embedding && embedding.shape.length === 2) return embedding.shape[1]!;
-  const norms = tensors.filter((tensor) => tensor.block === 'norm').map((tensor) => tensor.shape[0] ?? 1);
-  return norms.length > 0 ? Math.max(...norms) : 64;
-}
-
-/** Readers of the spine first, writers last. */
-const FLOW_ORDER: Record<string, number> = {
-  router: 0,
-  attention_query: 1,
-  attention_key: 2,
-  attention_value: 3,
-  attention_qkv: 3,
-  mlp_gate: 1,
-  mlp_up: 2,
-  expert: 3,
-  attention_projection: 9,
-  mlp_down: 9,
-};
-
-const inFlow = (a: Unit, b: Unit) => (FLOW_ORDER[a.role] ?? 5) - (FLOW_ORDER[b.role] ?? 5);
-
-function layerOf(number: number, groups: readonly TensorInfo[][], inRows: boolean, spineWidth: number): LayerUnits {
-  const firstIndex = (block: string) =>
-    Math.min(...groups.filter((group) => group[0]!.block === block).map((group) => group[0]!.index), Infinity);
-  const attentionStart = firstIndex('attention');
-  const mlpStart = firstIndex('mlp');
-  const layer: LayerUnits = { layer: number, norms: [[], [], []], attention: [], mlp: [] };
-  for (const group of groups) {
-    const { block, index } = group[0]!;
-    if (block === 'norm') {
-      const slot = index < attentionStart ? 0 : index < mlpStart ? 1 : 2;
-      layer.norms[slot].push(makeUnit(group, inRows, { stripWidth: spineWidth }));
-    } else if (block === 'attention') {
-      layer.attention.push(makeUnit(group, inRows));
-    } else {
-      layer.mlp.push(makeUnit(group, inRows));
-    }
+/** Width of a residual stream: what most norms of its layers have, else the embedding's columns. */
+function modelWidth(layered: readonly TensorInfo[], all: readonly TensorInfo[]): number {
+  const counts = new Map<number, number>();
+  for (const tensor of layered) {
+    if (tensor.block !== 'norm' || matrixShape(tensor)[0] !== 1) continue;
+    const width = matrixShape(tensor)[1];
+    counts.set(width, (counts.get(width) ?? 0) + 1);
   }
-  placeLoneNorms(layer, attentionStart, mlpStart);
-  layer.attention.sort(inFlow);
-  layer.mlp.sort(inFlow);
-  return layer;
+  const [common] = [...counts].sort((a, b) => b[1] - a[1] || b[0] - a[0]);
+  const embedding = all.find((tensor) => tensor.role === 'token_embedding' && tensor.shape.length === 2);
+  return embedding && (!common || counts.has(embedding.shape[1]!)) ? embedding.shape[1]! : (common?.[0] ?? 64);
 }
 
-/**
- * Some models register all norms of a layer first or last; of two that fell into one slot,
- * one belongs before attention and one before the MLP.
- */
-function placeLoneNorms(layer: LayerUnits, attentionStart: number, mlpStart: number): void {
-  const [before, between, after] = layer.norms;
-  if (!Number.isFinite(attentionStart) || !Number.isFinite(mlpStart) || between.length > 0) return;
-  if (before.length === 2 && after.length === 0) between.push(before.pop()!);
-  else if (after.length === 2 && before.length === 0) layer.norms = [[after[0]!], [after[1]!], []];
+/** The path down to a layer's number. */
+function stackPath(name: string): string {
+  const parts = name.split('.');
+  const numbered = parts.findIndex((part) => /^\d+$/.test(part));
+  return parts.slice(0, Math.max(numbered, 0)).join('.');
+}
+
+/** For each path the first of its components in which it differs from the others. */
+function stackNames(paths: readonly string[]): string[] {
+  if (paths.length < 2) return [''];
+  const split = paths.map((path) => path.split('.'));
+  const depth = split[0]!.findIndex((part, index) => split.some((other) => other[index] !== part));
+  return split.map((parts, number) => parts[Math.max(depth, 0)] ?? `stack ${number + 1}`);
 }
 
 export function partsOf(tensors: readonly TensorInfo[]): Parts {
-  const groups = groupByModule(tensors);
-  const inRows = outputsInRows(groups);
-  const spineWidth = sideLength(modelWidth(tensors));
-  const byLayer = new Map<number, TensorInfo[][]>();
-  const parts: Parts = {
-    tokens: [],
-    positions: [],
-    layers: [],
-    finalNorms: [],
-    heads: [],
-    rest: [],
-    spineWidth,
+  const layered = tensors.filter((tensor) => tensor.layer !== null);
+  const paths = [...new Set(layered.map((tensor) => stackPath(tensor.name)))];
+  const names = stackNames(paths);
+  const stacks = paths.map((path, number): Stack => {
+    const own = layered.filter((tensor) => stackPath(tensor.name) === path);
+    const width = modelWidth(own, tensors);
+    const byLayer = new Map<number, TensorInfo[]>();
+    for (const tensor of own) {
+      const list = byLayer.get(tensor.layer!);
+      if (list) list.push(tensor);
+      else byLayer.set(tensor.layer!, [tensor]);
+    }
+    return {
+      name: names[number]!,
+      tokens: [],
+      positions: [],
+      layers: [...byLayer].sort(([a], [b]) => a - b).map(([layer, list]) => sublayersOf(layer, groupByModule(list), width)),
+      finalNorms: [],
+      spineWidth: sideLength(width),
+    };
+  });
+  const parts: Parts = { stacks, heads: [], rest: [] };
+  const stackOf = (module: string, otherwise: number) => {
+    const found = names.findIndex((name) => name !== '' && module.split('.').includes(name));
+    return stacks.at(found >= 0 ? found : otherwise)!;
   };
-  for (const group of groups) {
+  for (const group of groupByModule(tensors.filter((tensor) => tensor.layer === null))) {
     const first = group.find((tensor) => tensor.role !== 'bias') ?? group[0]!;
-    if (first.layer !== null) {
-      const list = byLayer.get(first.layer);
-      if (list) list.push(group);
-      else byLayer.set(first.layer, [group]);
-    } else if (first.block === 'head') {
-      parts.heads.push(makeUnit(group, inRows, { transposed: true }));
+    const module = moduleOf(first.name);
+    if (first.block === 'head') {
+      parts.heads.push(makeUnit(group, { outputs: 'across' }));
     } else if (first.role === 'token_embedding') {
-      parts.tokens.push(makeUnit(group, inRows, { transposed: true }));
+      stackOf(module, 0).tokens.push(makeUnit(group, { outputs: 'across' }));
     } else if (first.block === 'embedding') {
-      parts.positions.push(makeUnit(group, inRows, { transposed: true }));
+      stackOf(module, 0).positions.push(makeUnit(group, { outputs: 'across' }));
     } else if (first.block === 'norm') {
-      parts.finalNorms.push(makeUnit(group, inRows, { stripWidth: spineWidth }));
+      const stack = stackOf(module, -1);
+      const isEmbeddings = group[0]!.index < layered[0]!.index && stack === stacks[0];
+      if (isEmbeddings) stack.layers[0]!.before.push(makeUnit(group, { stripWidth: stack.spineWidth }));
+      else stack.finalNorms.push(makeUnit(group, { stripWidth: stack.spineWidth }));
     } else {
       parts.rest.push(...group);
     }
   }
-  parts.layers = [...byLayer]
-    .sort(([a], [b]) => a - b)
-    .map(([number, list]) => layerOf(number, list, inRows, spineWidth));
   return parts;
 }

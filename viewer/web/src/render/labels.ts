@@ -28,6 +28,8 @@ const FONTS: Record<Label['tone'], string> = {
 const PAD_X = 6;
 const HEIGHT_px: Record<Label['tone'], number> = { title: 20, plain: 17 };
 const GAP_px = 3;
+/** What is smaller than this on screen goes without a name, however short that is. */
+const LEAST_SPAN_px = 28;
 /** Labels up to this priority name main parts and are kept also where these are small. */
 const MAIN_PRIORITY = 4;
 
@@ -124,7 +126,7 @@ export class Labels {
       if (Math.abs(at.x) > 1.1 || Math.abs(at.y) > 1.1) return;
       const [width, height] = [glyph.width / this.ratio, glyph.height / this.ratio];
       const span_px = label.span * pixelsPerUnit(depth);
-      const needed_px = label.priority <= MAIN_PRIORITY ? height * 0.9 : Math.min(width * 0.72, 44);
+      const needed_px = label.priority <= MAIN_PRIORITY ? height * 0.9 : Math.min(Math.max(width * 0.72, LEAST_SPAN_px), 44);
       if (span_px < needed_px || span_px < label.near_px || span_px >= label.far_px) return;
       const x = (at.x * 0.5 + 0.5) * width_px;
       const y = (0.5 - at.y * 0.5) * height_px;
@@ -198,8 +200,12 @@ const keyOf = (label: Label) => `${label.tone} ${label.text}`;
 
 /** From the anchor to the pill's lower left corner, CSS pixels, y up. */
 function offsetOf(anchor: Label['anchor'], width: number, height: number): [number, number] {
-  const dx = { above: -width / 2, corner: 0, end: -width - GAP_px, below: -width / 2 }[anchor];
-  return [dx, anchor === 'below' ? -GAP_px - height : GAP_px];
+  const centred = -width / 2;
+  const [left, right] = [-width - GAP_px, GAP_px];
+  const dx = { above: centred, corner: 0, end: left, beside: left, after: right, below: centred }[anchor];
+  const level = -height / 2;
+  const dy = { above: GAP_px, corner: GAP_px, end: GAP_px, beside: level, after: level, below: -GAP_px - height }[anchor];
+  return [dx, dy];
 }
 
 function drawPill(context: CanvasRenderingContext2D, label: Label, glyph: Glyph, ratio: number): void {

@@ -1,10 +1,7 @@
 /** What lies under the pointer: a cell of a plate, or a point of the cloud. */
 
 import { Vector3, type PerspectiveCamera } from 'three';
-import type { TensorInfo } from '../data/types';
-import type { Box } from '../layout/boxes';
 import type { Cloud } from './cloud';
-import type { CellAddress } from './plates';
 
 const POINT_REACH_px = 9;
 
@@ -25,22 +22,6 @@ export function onFront(ray: Ray): Vector3 | null {
   if (Math.abs(ray.direction.z) < 1e-6) return null;
   const distance = -ray.origin.z / ray.direction.z;
   return distance > 0 ? ray.origin.clone().addScaledVector(ray.direction, distance) : null;
-}
-
-/** The cell at a point of the front plane. Plates don't overlap, so there is one at most. */
-export function cellAt(boxes: readonly Box[], tensors: readonly TensorInfo[], at: Vector3): CellAddress | null {
-  const plate = boxes.findIndex(
-    (box) => Math.abs(at.x - box.x) <= box.width / 2 && Math.abs(at.y - box.y) <= box.height / 2,
-  );
-  if (plate < 0) return null;
-  const box = boxes[plate]!;
-  const [rows, columns] = tensors[box.tensor]!.grid;
-  const u = (at.x - box.x) / box.width + 0.5;
-  const v = 0.5 - (at.y - box.y) / box.height;
-  const cell = (share: number, count: number) => Math.min(Math.max(Math.floor(share * count), 0), Math.max(count - 1, 0));
-  return box.transposed
-    ? { plate, row: cell(u, rows), column: cell(v, columns) }
-    : { plate, row: cell(v, rows), column: cell(u, columns) };
 }
 
 export interface PointHit {

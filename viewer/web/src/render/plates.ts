@@ -13,21 +13,15 @@ import {
 import type { Frame, Plan, TensorInfo } from '../data/types';
 import { isLost, sampleAt } from '../data/samples';
 import type { Box } from '../layout/boxes';
+import { slicesOf, type CellAddress } from '../layout/cells';
 import { blockHue, sharedScale, tensorScale } from '../layout/colour';
 import type { ScaleMode } from '../state/model';
-import { PLATE_FRAGMENT, PLATE_VERTEX, PlateFlag, SPLIT_SHIFT } from './shaders';
+import { PLATE_FRAGMENT, PLATE_VERTEX, PlateFlag, SPLIT_MOST, SPLIT_SHIFT, TILE_SHIFT } from './shaders';
 import type { SampleTextures } from './textures';
 import type { SceneTheme } from './theme';
 
 const DEPTH = 1.1;
 const STRIP_DEPTH = 0.8;
-
-export interface CellAddress {
-  /** instance number of the plate */
-  plate: number;
-  row: number;
-  column: number;
-}
 
 function flagsOf(box: Box, tensor: TensorInfo, plan: Plan): number {
   let flags = 0;
@@ -37,8 +31,9 @@ function flagsOf(box: Box, tensor: TensorInfo, plan: Plan): number {
   if (tensor.samples === 0 || isLost(plan, tensor)) flags |= PlateFlag.empty;
   if (box.split) {
     flags |= box.split.axis === 'rows' ? PlateFlag.splitRows : PlateFlag.splitColumns;
-    flags |= box.split.parts << SPLIT_SHIFT;
+    flags |= Math.min(box.split.parts, SPLIT_MOST) << SPLIT_SHIFT;
   }
+  if (box.tile) flags |= (box.tile[0] | (box.tile[1] << 4)) << TILE_SHIFT;
   return flags;
 }
 
@@ -48,6 +43,9 @@ export class Plates {
   private readonly plan: Plan;
   private readonly taps: number;
   private readonly scales: Float32Array;
+  /** The box of each instance. */
+  private readonly owners: readonly number[];
+  private readonly instanceScales: Float32Array;
   private readonly scaleAttribute: InstancedBufferAttribute;
 
   constructor(boxes: readonly Box[], plan: Plan, textures: SampleTextures, taps: number) {
@@ -55,7 +53,9 @@ export class Plates {
     this.plan = plan;
     this.taps = taps;
     this.scales = new Float32Array(boxes.length);
-    this.scaleAttribute = new InstancedBufferAttribute(this.scales, 1);
+    this.owners = boxes.flatMap((box, index) => slicesOf(box, plan.tensors[box.tensor]!).map(() => index));
+    this.instanceScales = new Float32Array(this.owners.length);
+    this.scaleAttribute = new InstancedBufferAttribute(this.instanceScales, 1);
     const geometry = plateGeometry(boxes, plan);
     geometry.setAttribute('iScale', this.scaleAttribute);
     const material = new ShaderMaterial({
@@ -100,6 +100,7 @@ export class Plates {
         ? tensorScale(table[row + rms]!, table[row + absmax]!)
         : sampleScale(frame, this.plan, tensor);
     });
+    this.owners.forEach((box, instance) => (this.instanceScales[instance] = this.scales[box]!));
     this.scaleAttribute.needsUpdate = true;
     this.uniform('uSharedScale').value = mode === 'shared' ? sharedScale([...this.scales]) : 0;
   }
@@ -143,27 +144,41 @@ function plateGeometry(boxes: readonly Box[], plan: Plan): InstancedBufferGeomet
   geometry.index = cube.index;
   geometry.setAttribute('position', cube.getAttribute('position'));
   geometry.setAttribute('normal', cube.getAttribute('normal'));
-  geometry.instanceCount = boxes.length;
-  const centres = new Float32Array(boxes.length * 2);
-  const sizes = new Float32Array(boxes.length * 3);
-  const sources = new Uint32Array(boxes.length * 4);
-  const hues = new Float32Array(boxes.length * 3);
-  boxes.forEach((box, index) => {
+  const pieces = boxes.flatMap((box, plate) => {
     const tensor = plan.tensors[box.tensor]!;
-    const strip = Math.min(box.width, box.height) < 1.5;
-    centres.set([box.x, box.y], index * 2);
-    sizes.set([box.width, box.height, strip ? STRIP_DEPTH : DEPTH], index * 3);
+    return slicesOf(box, tensor).map((slice) => ({ box, plate, tensor, slice }));
+  });
+  const count = pieces.length;
+  geometry.instanceCount = count;
+  const centres = new Float32Array(count * 2);
+  const sizes = new Float32Array(count * 3);
+  const sources = new Uint32Array(count * 4);
+  const ranges = new Uint32Array(count * 4);
+  const plates = new Uint32Array(count);
+  const hues = new Float32Array(count * 3);
+  pieces.forEach(({ box, plate, tensor, slice }, index) => {
+    const strip = Math.min(slice.width, slice.height) < 1.5;
+    centres.set([slice.x, slice.y], index * 2);
+    sizes.set([slice.width, slice.height, strip ? STRIP_DEPTH : DEPTH], index * 3);
     const [rows, columns] = tensor.grid;
     sources.set([tensor.offset, Math.max(rows, 1), Math.max(columns, 1), flagsOf(box, tensor, plan)], index * 4);
+    ranges.set([slice.row, slice.column, Math.max(slice.rows, 1), Math.max(slice.columns, 1)], index * 4);
+    plates[index] = plate;
     hues.set(blockHue(box.block), index * 3);
   });
   geometry.setAttribute('iCentre', new InstancedBufferAttribute(centres, 2));
   geometry.setAttribute('iSize', new InstancedBufferAttribute(sizes, 3));
-  const source = new InstancedBufferAttribute(sources, 4);
-  source.gpuType = IntType;
-  geometry.setAttribute('iSource', source);
+  geometry.setAttribute('iSource', integers(sources, 4));
+  geometry.setAttribute('iSlice', integers(ranges, 4));
+  geometry.setAttribute('iPlate', integers(plates, 1));
   geometry.setAttribute('iHue', new InstancedBufferAttribute(hues, 3));
   return geometry;
+}
+
+function integers(data: Uint32Array, size: number): InstancedBufferAttribute {
+  const attribute = new InstancedBufferAttribute(data, size);
+  attribute.gpuType = IntType;
+  return attribute;
 }
 
 /** Where a run keeps no statistics, the samples themselves give the scale. */

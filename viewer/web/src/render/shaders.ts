@@ -13,10 +13,16 @@ export const TEXTURE_SIDE = 2048;
 
 /** Bits of the fourth component of a plate's source. */
 export const PlateFlag = { single: 1, transposed: 2, ghost: 4, empty: 8, splitRows: 16, splitColumns: 32 } as const;
+/** Above the flags: the number of parts, then a kernel's height and width. */
 export const SPLIT_SHIFT = 8;
+export const SPLIT_MOST = 0xffff;
+export const TILE_SHIFT = 24;
 
 const number = (value: number) => (Number.isInteger(value) ? `${value}.0` : String(value));
 const vector = (colour: Rgb) => `vec3(${colour.map(number).join(', ')})`;
+
+/** Share of a head's or a kernel's extent that is left free between it and the next. */
+const GUTTER = 0.09;
 
 export const COLOUR_GLSL = /* glsl */ `
 uniform vec3 uZero;
@@ -49,22 +55,27 @@ export const PLATE_VERTEX = /* glsl */ `
 in vec2 iCentre;
 in vec3 iSize;
 in uvec4 iSource;
+// The first row and column that this plate shows of its tensor's samples, and how many of each.
+in uvec4 iSlice;
+in uint iPlate;
 in vec3 iHue;
 in float iScale;
 out vec2 vUv;
 flat out vec2 vNormalXy;
 flat out uvec4 vSource;
+flat out uvec4 vSlice;
 flat out vec3 vHue;
 flat out float vScale;
-flat out int vInstance;
+flat out int vPlate;
 
 void main() {
   vUv = vec2(position.x + 0.5, 0.5 - position.y);
   vNormalXy = normal.z > 0.5 ? vec2(0.0) : normal.xy + vec2(0.0, normal.z);
   vSource = iSource;
+  vSlice = iSlice;
   vHue = iHue;
   vScale = iScale;
-  vInstance = gl_InstanceID;
+  vPlate = int(iPlate);
   vec3 world = vec3(iCentre + position.xy * iSize.xy, (position.z - 0.5) * iSize.z);
   gl_Position = projectionMatrix * viewMatrix * vec4(world, 1.0);
 }
@@ -89,9 +100,10 @@ uniform int uTaps;
 in vec2 vUv;
 flat in vec2 vNormalXy;
 flat in uvec4 vSource;
+flat in uvec4 vSlice;
 flat in vec3 vHue;
 flat in float vScale;
-flat in int vInstance;
+flat in int vPlate;
 out vec4 outColour;
 
 ${COLOUR_GLSL}
@@ -100,9 +112,26 @@ ivec3 texelOf(uint index) {
   return ivec3(int(index & 2047u), int((index >> 11u) & 2047u), int(index >> 22u));
 }
 
+// Kernel height and width; (0, 0) where rows and columns are shown as they are.
+uvec2 tile() {
+  return uvec2((vSource.w >> ${TILE_SHIFT}u) & 15u, vSource.w >> ${TILE_SHIFT + 4}u);
+}
+
+// The row and column of the samples that lie at a place of the picture, kept inside this slice.
+uvec2 addressAt(vec2 cell) {
+  uvec2 at = uvec2(max(cell, 0.0));
+  uvec2 kernel = tile();
+  if (kernel.x > 0u) {
+    uvec2 inside = at % kernel;
+    at = uvec2(at.x / kernel.x, (at.y / kernel.y) * kernel.x * kernel.y + inside.x * kernel.y + inside.y);
+  }
+  return clamp(at, vSlice.xy, vSlice.xy + vSlice.zw - 1u);
+}
+
 vec3 cellColour(vec2 cell, float scale) {
-  uint row = min(uint(max(cell.x, 0.0)), vSource.y - 1u);
-  uint column = min(uint(max(cell.y, 0.0)), vSource.z - 1u);
+  uvec2 at = addressAt(cell);
+  uint row = at.x;
+  uint column = at.y;
   ivec3 texel = texelOf(vSource.x + row * vSource.z + column);
   if ((vSource.w & 1u) != 0u) return singleColour(texelFetch(uSingle, texel, 0).r, scale, vHue);
   return halfColour(texelFetch(uHalf, texel, 0).r, scale, vHue);
@@ -137,6 +166,14 @@ float lineAt(vec2 cell, vec2 footprint) {
   return 1.0 - smoothstep(0.4, 1.0, min(distance_px.x, distance_px.y));
 }
 
+// How much of a pixel is the gap around each whole number: an even tint from afar, a clear cut when near.
+vec2 gutters(vec2 along, vec2 width) {
+  vec2 from_px = abs(fract(along + 0.5) - 0.5) / max(width, vec2(1e-6));
+  vec2 half_px = ${number(GUTTER / 2)} / max(width, vec2(1e-6));
+  vec2 near = clamp(half_px + 0.5 - from_px, 0.0, 1.0);
+  return mix(near, vec2(${number(GUTTER)}), smoothstep(vec2(0.12), vec2(0.3), width));
+}
+
 float hatch() {
   return step(0.5, fract((gl_FragCoord.x + gl_FragCoord.y) / 9.0));
 }
@@ -148,8 +185,11 @@ void main() {
     outColour = vec4(mix(uBackground, vHue, light), 1.0);
     return;
   }
-  vec2 grid = vec2(vSource.yz);
-  vec2 cell = (flags & ${PlateFlag.transposed}u) != 0u ? vUv.xy * grid : vUv.yx * grid;
+  vec2 grid = vec2(vSlice.zw);
+  uvec2 kernel = tile();
+  if (kernel.x > 0u) grid *= vec2(float(kernel.x), 1.0 / float(kernel.x));
+  vec2 place = (flags & ${PlateFlag.transposed}u) != 0u ? vUv.xy : vUv.yx;
+  vec2 cell = vec2(vSlice.xy) + place * grid;
   vec2 footprint = max(fwidth(cell), vec2(1e-6));
   vec2 edge_px = min(vUv, 1.0 - vUv) / max(fwidth(vUv), vec2(1e-6));
   float border = 1.0 - smoothstep(0.6, 1.5, min(edge_px.x, edge_px.y));
@@ -163,19 +203,21 @@ void main() {
     float size_px = 1.0 / max(footprint.x, footprint.y);
     if (size_px > 1.6) {
       colour *= 1.0 - 0.30 * lineAt(cell, footprint) * smoothstep(5.0, 14.0, size_px);
-      colour *= 1.0 - 0.35 * lineAt(cell / 16.0, footprint / 16.0) * smoothstep(1.6, 5.0, size_px);
+      if (kernel.x == 0u) {
+        colour *= 1.0 - 0.35 * lineAt(cell / 16.0, footprint / 16.0) * smoothstep(1.6, 5.0, size_px);
+      }
     }
-    uint parts = flags >> ${SPLIT_SHIFT}u;
-    if (parts > 1u) {
-      bool rows = (flags & ${PlateFlag.splitRows}u) != 0u;
-      float along = rows ? cell.x / grid.x : cell.y / grid.y;
-      float width = rows ? footprint.x / grid.x : footprint.y / grid.y;
-      float inside = abs(fract(along * float(parts) + 0.5) - 0.5) / (width * float(parts));
-      bool inner = along * float(parts) > 0.5 && along * float(parts) < float(parts) - 0.5;
-      if (inner) colour = mix(colour, uBackground, 1.0 - smoothstep(0.5, 1.3, inside));
+    vec2 apart = vec2(0.0);
+    if (kernel.x > 0u) apart = gutters(cell / vec2(kernel), footprint / vec2(kernel));
+    float parts = float((flags >> ${SPLIT_SHIFT}u) & ${SPLIT_MOST}u);
+    if (parts > 1.0) {
+      vec2 shares = vec2((flags & ${PlateFlag.splitRows}u) != 0u ? parts : 0.0, 0.0);
+      if (shares.x == 0.0) shares = vec2(0.0, parts);
+      apart = max(apart, gutters(place * shares, footprint / grid * shares) * sign(shares));
     }
-    if (vInstance == uHover.x) {
-      ivec2 at = ivec2(floor(cell));
+    colour = mix(colour, mix(uBackground, vHue, 0.1), max(apart.x, apart.y));
+    if (vPlate == uHover.x) {
+      ivec2 at = ivec2(addressAt(cell));
       bool row = at.x == uHover.y;
       bool column = at.y == uHover.z;
       if (row && column) {
@@ -186,7 +228,7 @@ void main() {
     }
   }
   vec3 rim = mix(uBackground, vHue, 0.85);
-  if (vInstance == uHover.x || vInstance == uSelected) {
+  if (vPlate == uHover.x || vPlate == uSelected) {
     border = 1.0 - smoothstep(1.6, 2.6, min(edge_px.x, edge_px.y));
     rim = mix(vHue, vec3(1.0), 0.6);
   }

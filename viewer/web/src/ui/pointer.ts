@@ -2,8 +2,8 @@
 
 import { Vector3 } from 'three';
 import type { Plan } from '../data/types';
-import { cellAt, onFront, pointAt, rayThrough, type PointHit } from '../render/pick';
-import type { CellAddress } from '../render/plates';
+import { cellAt, type CellAddress } from '../layout/cells';
+import { onFront, pointAt, rayThrough, type PointHit } from '../render/pick';
 import type { Stage } from '../render/stage';
 import type { View } from '../render/view';
 import type { Session } from '../state/session';
