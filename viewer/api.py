@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 
 from paramviz import __version__
 from paramviz.errors import UnreachableError
-from paramviz.schema import histogram_edges
+from paramviz.schema import TensorInfo, histogram_edges
 from viewer import cloud, frames, further
 from viewer.arguments import listed, optional_number, whole_number
 from viewer.catalogue import Catalogue, UnreadableRun
@@ -43,6 +43,7 @@ def make_api(catalogue: Catalogue, tail: Tail) -> Blueprint:
         ("/holding/<iteration>", _holding),
         ("/scalars", _scalars),
         ("/timeline/<tensor>/<key>", _timeline),
+        ("/histograms/<tensor>", _histograms),
         ("/vocabulary", _vocabulary),
         *cloud.ROUTES,
     )
@@ -233,13 +234,32 @@ def _timeline(opened: OpenedRun, tensor: str, key: str) -> Response:
     keys = {"statistics": run.statistic_keys, "gradient_statistics": run.gradient_keys}.get(of)
     if keys is None:
         raise usage(f"`of` is {of[:40]!r}; it must be statistics or gradient_statistics.")
-    index, tensors = whole_number("tensor", tensor), run.tensors
-    if index >= len(tensors):
-        raise absent(f"The newest plan has no tensor {index}; it has {len(tensors)}, counted from 0.")
+    name = _tensor(opened, tensor).name
     if key not in keys:
         raise absent(f"This run holds no {of} called {key[:40]!r}; it holds {', '.join(keys)}.")
-    iterations, values = _steady_timeline(opened, tensors[index].name, key, of)
+    iterations, values = _steady_timeline(opened, name, key, of)
     return _packed({"iterations": frames.raw(iterations, "<i8"), "values": frames.raw(values, "<f8")})
+
+
+def _histograms(opened: OpenedRun, tensor: str) -> Response:
+    found = _tensor(opened, tensor)
+    if found.skipped is not None:
+        raise absent(f"{found.name} was not recorded: {found.skipped}.")
+    iterations, counts, damaged = opened.histogram_tables.over_time(found.name)
+    content = {
+        "iterations": frames.raw(np.array(iterations, np.int64), "<i8"),
+        "counts": frames.raw(counts, "<u4"),
+        "damaged": damaged,
+    }
+    return _packed(content)
+
+
+def _tensor(opened: OpenedRun, text: str) -> TensorInfo:
+    """The tensor of the newest plan whose index an address gives."""
+    index, tensors = whole_number("tensor", text), opened.run.tensors
+    if index >= len(tensors):
+        raise absent(f"The newest plan has no tensor {index}; it has {len(tensors)}, counted from 0.")
+    return tensors[index]
 
 
 def _steady_timeline(

@@ -15,6 +15,7 @@ from paramviz.errors import ParamvizError, UnreachableError
 from paramviz.schema import RunStatus
 from paramviz.store import Run
 from viewer.further import Holdings
+from viewer.histograms import MOST_FAR_SNAPSHOTS, MOST_SNAPSHOTS, HistogramTables
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class OpenedRun:
         self._projection: EmbeddingProjection | None = None
         self._neighbourhoods: Neighbourhoods | None = None
         self._holdings: Holdings | None = None
+        self._histogram_tables: HistogramTables | None = None
         self._loading = threading.RLock()
         self._looking = threading.Lock()
         self._due_s = 0.0
@@ -85,6 +87,14 @@ class OpenedRun:
             if self._holdings is None:
                 self._holdings = Holdings(self.run, _MOST_ASKED if self.is_far else None)
             return self._holdings
+
+    @property
+    def histogram_tables(self) -> HistogramTables:
+        with self._loading:
+            if self._histogram_tables is None:
+                most = MOST_FAR_SNAPSHOTS if self.is_far else MOST_SNAPSHOTS
+                self._histogram_tables = HistogramTables(self.run, most)
+            return self._histogram_tables
 
     @property
     def status(self) -> RunStatus:
@@ -147,7 +157,8 @@ class OpenedRun:
         """Let go of the memory and of the open file, until the run is asked for again."""
         with self._loading:
             self._listing = self.listing
-            self._run = self._projection = self._neighbourhoods = self._holdings = None
+            self._run = self._projection = self._neighbourhoods = None
+            self._holdings = self._histogram_tables = None
 
     def _refresh(self, run: Run) -> None:
         trouble: ParamvizError | None = None
