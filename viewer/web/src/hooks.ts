@@ -29,7 +29,7 @@ const NO_STAGE: StageCounters = { framesDrawn: 0, drawCalls: 0, gpuTextureBytes:
 export function installHooks(store: Store, session: Session, api: Api, player: Player, model: ModelTab): void {
   const settled = () => {
     const { state } = store;
-    if (state.cursor === null) return false;
+    if (state.cursor === null || session.isWaiting) return false;
     return targetsOf(state, state.cursor).every(({ run, iteration }) => state.shown[run]?.iteration === iteration);
   };
   const hooks: Hooks = {
@@ -53,6 +53,7 @@ export function installHooks(store: Store, session: Session, api: Api, player: P
           iterations: runs[id]?.iterations.length ?? 0,
           basis: runs[id]?.basis ?? null,
           shown: shown[id]?.iteration ?? null,
+          coloured: model.coloured(id),
           failure: shown[id]?.failure ?? null,
           problem: problems[id] ?? null,
         })),

@@ -4,6 +4,7 @@ import './styles/base.css';
 import './styles/header.css';
 import './styles/timeline.css';
 import './styles/model.css';
+import './styles/look.css';
 import { Api } from './data/api';
 import { installHooks } from './hooks';
 import { initialState, type Theme } from './state/model';
@@ -77,11 +78,12 @@ function start(): void {
   const retry = () => (store.state.failure ? begin() : session.retry());
   const header = new Header(store, { select: (runs) => open(() => chooseRuns(session, runs)) });
   const model = new ModelTab(store, session);
+  player.onProgress = (share) => model.progress(share);
   const loss = new LossTab(store);
   const dock = new Dock(store, player);
   const help = new Help(store);
   const notices = new Notices(store, retry);
-  listenToKeys(store, player, { resetView: () => model.resetView() });
+  listenToKeys(store, player, { resetView: () => model.resetView(), openLook: () => model.openLook() });
   store.subscribe((state, previous) => {
     if (state.selected === previous.selected) return;
     document.title = titleOf(state.selected.map((id) => state.runs[id]!.info.name));

@@ -3,7 +3,8 @@ import type { FrameSource, Wish } from '../src/data/frames';
 import { Priority } from '../src/data/scheduler';
 import { Loader, type Picture } from '../src/state/loader';
 import { initialState, type State } from '../src/state/model';
-import { BASE_RATE_hz, Player, strideOf } from '../src/state/player';
+import { Player } from '../src/state/player';
+import { BASE_RATE_hz, strideOf } from '../src/state/stride';
 import { reduce } from '../src/state/reducer';
 import { Store } from '../src/state/store';
 import { info, makeFrame, opened, update } from './made';
@@ -18,6 +19,7 @@ function setUp(state: State) {
     has: (run: string, iteration: number) => here.has(key(run, iteration)),
     get: (run: string, iteration: number) => (here.has(key(run, iteration)) ? makeFrame(iteration) : undefined),
     failure: () => undefined,
+    holder: () => null,
     isLoading: (run: string, iteration: number) =>
       wishes.some((wish) => key(wish.run, wish.iteration) === key(run, iteration)) && !here.has(key(run, iteration)),
     wish: (list: readonly Wish[]) => (wishes = list),

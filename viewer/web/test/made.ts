@@ -1,6 +1,6 @@
 /** Frames, runs and tail messages made for tests. */
 
-import type { Frame, RunInfo, TailUpdate } from '../src/data/types';
+import type { Frame, Plan, RunInfo, TailUpdate, TensorInfo } from '../src/data/types';
 import type { Action } from '../src/state/reducer';
 
 export function makeFrame(iteration: number, basis: number | null = null): Frame {
@@ -20,6 +20,24 @@ export function makeFrame(iteration: number, basis: number | null = null): Frame
       basis === null
         ? null
         : { tensor: 'wte', basis, exact: true, coordinates: new Float32Array(3), magnitude: new Float32Array(1), explained: [] },
+  };
+}
+
+/** A plan of these tensors, in which nothing is frozen and nothing further has a place. */
+export function planOf(tensors: readonly TensorInfo[]): Plan {
+  const total = (array: TensorInfo['array']) =>
+    tensors.reduce((sum, tensor) => sum + (tensor.array === array ? tensor.samples : 0), 0);
+  return {
+    number: 0,
+    values: total('values'),
+    vectors: total('vectors'),
+    frozen_values: 0,
+    frozen_vectors: 0,
+    tensors: [...tensors],
+    embedding_tokens: null,
+    places: { cells: [], rows: [], columns: [], heads: [] },
+    neighbour_tokens: null,
+    frozen: { values: new Uint16Array(0), vectors: new Float32Array(0) },
   };
 }
 

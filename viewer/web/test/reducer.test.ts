@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { initialState, type State } from '../src/state/model';
-import { isLive, reduce, targetOf, type Action } from '../src/state/reducer';
+import { isLive, reduce, type Action } from '../src/state/reducer';
+import { targetOf } from '../src/state/timeline';
 import { Store } from '../src/state/store';
 import { noticesOf } from '../src/ui/notices';
 import { info, opened, update } from './made';

@@ -76,6 +76,39 @@ export function valueColour(value: number, scale: number, hue: Rgb, ramp: Ramp):
   return mix(ramp.zero, value < 0 ? ramp.negative : hue, share ** GAMMA);
 }
 
+/**
+ * Two numbers in one, by their weights. Of numbers that are not finite the mix is what it is of the one that
+ * is not; of two such it is NaN, unless both are the same and lie on the way to each other.
+ */
+export function blend(a: number, b: number, [first, second]: readonly [number, number]): number {
+  if (second === 0) return a;
+  if (!Number.isFinite(a)) {
+    if (Number.isFinite(b)) return a;
+    return Object.is(a, b) && second > 0 ? a : NaN;
+  }
+  if (!Number.isFinite(b)) return second < 0 ? -b : b;
+  return a * first + b * second;
+}
+
+/** A cell's largest magnitude begins to stand out at so many typical ones, and does so wholly at so many. */
+export const EXTREME_FROM = 1.8;
+export const EXTREME_FULL = 3;
+/** How far an extreme is lifted from the hue toward white: no value has that lightness. */
+export const EXTREME_WHITE = 0.75;
+
+/** How much a cell stands out, 0 to 1. */
+export function extremeShare(absmax: number, typical: number): number {
+  if (!(typical > 0)) return 0;
+  const t = Math.min(Math.max((absmax / typical - EXTREME_FROM) / (EXTREME_FULL - EXTREME_FROM), 0), 1);
+  return t * t * (3 - 2 * t);
+}
+
+/** The colour of a far sample, with the extreme of all elements around it. */
+export function extremeColour(colour: Rgb, absmax: number, typical: number, hue: Rgb): Rgb {
+  if (!Number.isFinite(absmax)) return valueColour(absmax, 0, hue, RAMPS.dark);
+  return mix(colour, mix(hue, [1, 1, 1], EXTREME_WHITE), extremeShare(absmax, typical));
+}
+
 /** What one end of the colour bar stands for: 3 rms, or the largest value where that is less. */
 export function tensorScale(rms: number, absmax: number): number {
   const wide = RMS_PER_SCALE * rms;

@@ -1,4 +1,4 @@
-/** All tensors of a run as instanced plates: one draw call, positions set once, scales set per snapshot. */
+/** All tensors of a run as instanced plates: one draw call, positions set once, looks set per snapshot. */
 
 import {
   BoxGeometry,
@@ -8,16 +8,26 @@ import {
   IntType,
   Mesh,
   ShaderMaterial,
+  Vector2,
   Vector3,
 } from 'three';
-import type { Frame, Plan, TensorInfo } from '../data/types';
-import { isLost, sampleAt } from '../data/samples';
+import { isLost } from '../data/samples';
+import type { Plan, TensorInfo } from '../data/types';
 import type { Box } from '../layout/boxes';
 import { slicesOf, type CellAddress } from '../layout/cells';
-import { blockHue, sharedScale, tensorScale } from '../layout/colour';
-import type { ScaleMode } from '../state/model';
-import { PLATE_FRAGMENT, PLATE_VERTEX, PlateFlag, SPLIT_MOST, SPLIT_SHIFT, TILE_SHIFT } from './shaders';
-import type { SampleTextures } from './textures';
+import { blockHue } from '../layout/colour';
+import {
+  LookFlag,
+  PLATE_FRAGMENT,
+  PLATE_VERTEX,
+  PlateFlag,
+  SourceCode,
+  SPLIT_MOST,
+  SPLIT_SHIFT,
+  TILE_SHIFT,
+} from './plateshaders';
+import type { PlateLook } from './looks';
+import type { PictureTextures } from './textures';
 import type { SceneTheme } from './theme';
 
 const DEPTH = 1.1;
@@ -39,33 +49,44 @@ function flagsOf(box: Box, tensor: TensorInfo, plan: Plan): number {
 
 export class Plates {
   readonly mesh: Mesh<InstancedBufferGeometry, ShaderMaterial>;
-  private readonly boxes: readonly Box[];
-  private readonly plan: Plan;
+  private readonly textures: PictureTextures;
   private readonly taps: number;
-  private readonly scales: Float32Array;
   /** The box of each instance. */
   private readonly owners: readonly number[];
-  private readonly instanceScales: Float32Array;
-  private readonly scaleAttribute: InstancedBufferAttribute;
+  private readonly looks: Float32Array;
+  private readonly lookAttribute: InstancedBufferAttribute;
 
-  constructor(boxes: readonly Box[], plan: Plan, textures: SampleTextures, taps: number) {
-    this.boxes = boxes;
-    this.plan = plan;
+  /** `starts`: where each box's rows and columns begin in the texture of orders. */
+  constructor(
+    boxes: readonly Box[],
+    plan: Plan,
+    textures: PictureTextures,
+    starts: readonly number[],
+    taps: number,
+  ) {
+    this.textures = textures;
     this.taps = taps;
-    this.scales = new Float32Array(boxes.length);
     this.owners = boxes.flatMap((box, index) => slicesOf(box, plan.tensors[box.tensor]!).map(() => index));
-    this.instanceScales = new Float32Array(this.owners.length);
-    this.scaleAttribute = new InstancedBufferAttribute(this.instanceScales, 1);
-    const geometry = plateGeometry(boxes, plan);
-    geometry.setAttribute('iScale', this.scaleAttribute);
+    this.looks = new Float32Array(this.owners.length * 4);
+    this.lookAttribute = new InstancedBufferAttribute(this.looks, 4);
+    const geometry = plateGeometry(boxes, plan, starts);
+    geometry.setAttribute('iLook', this.lookAttribute);
     const material = new ShaderMaterial({
       glslVersion: GLSL3,
       vertexShader: PLATE_VERTEX,
       fragmentShader: PLATE_FRAGMENT,
       uniforms: {
-        uHalf: { value: textures.half },
-        uSingle: { value: textures.single },
-        uSharedScale: { value: 0 },
+        uHalf: { value: null },
+        uSingle: { value: null },
+        uHalf2: { value: null },
+        uSingle2: { value: null },
+        uCells: { value: null },
+        uOrder: { value: null },
+        uWeights: { value: new Vector2(1, 0) },
+        uScaledBase: { value: -1 },
+        uSource: { value: SourceCode.auto },
+        uHasCells: { value: false },
+        uSort: { value: new Vector2() },
         uHasData: { value: false },
         uBackground: { value: new Vector3() },
         uZero: { value: new Vector3() },
@@ -79,30 +100,36 @@ export class Plates {
     this.mesh.frustumCulled = false;
   }
 
-  /** What one end of a plate's colour bar stands for. */
-  scaleOf(plate: number): number {
-    const shared = this.uniform('uSharedScale').value as number;
-    return shared > 0 ? shared : this.scales[plate]!;
+  /** Takes the look of a new picture; null means that there is none to show. */
+  show(look: PlateLook | null): void {
+    this.set('uHasData', look !== null);
+    if (!look) return;
+    this.owners.forEach((box, instance) => {
+      const { scale, meanScale, cellScale, missing, moved } = look.plates[box]!;
+      const flags = (missing ? LookFlag.missing : 0) | (moved ? LookFlag.moved : 0);
+      this.looks.set([scale, meanScale, cellScale, flags], instance * 4);
+    });
+    this.lookAttribute.needsUpdate = true;
+    this.set('uHalf', this.textures.get(look.scaledBase === null ? 'half' : 'scaled'));
+    this.set('uSingle', this.textures.get('single'));
+    this.set('uHalf2', this.textures.get('half2'));
+    this.set('uSingle2', this.textures.get('single2'));
+    this.set('uCells', this.textures.get('cells'));
+    this.set('uOrder', this.textures.get('order'));
+    this.set('uScaledBase', look.scaledBase ?? -1);
+    this.set('uSource', SourceCode[look.source]);
+    this.set('uHasCells', look.hasCells);
+    this.sort.set(Number(look.sortRows), Number(look.sortColumns));
+    this.weigh(look.weights);
   }
 
-  /** Scales of a new snapshot; null means that there is no picture to show. */
-  show(frame: Frame | null, statistics: readonly string[], mode: ScaleMode): void {
-    this.uniform('uHasData').value = frame !== null;
-    if (!frame) return;
-    const rms = statistics.indexOf('rms');
-    const absmax = statistics.indexOf('absmax');
-    this.boxes.forEach((box, index) => {
-      const tensor = this.plan.tensors[box.tensor]!;
-      const table = frame.statistics;
-      const known = table !== null && rms >= 0 && absmax >= 0;
-      const row = box.tensor * statistics.length;
-      this.scales[index] = known
-        ? tensorScale(table[row + rms]!, table[row + absmax]!)
-        : sampleScale(frame, this.plan, tensor);
-    });
-    this.owners.forEach((box, instance) => (this.instanceScales[instance] = this.scales[box]!));
-    this.scaleAttribute.needsUpdate = true;
-    this.uniform('uSharedScale').value = mode === 'shared' ? sharedScale([...this.scales]) : 0;
+  /** How much of the snapshot and of the second one is drawn. */
+  weigh([first, second]: readonly [number, number]): void {
+    (this.uniform('uWeights').value as Vector2).set(first, second);
+  }
+
+  get sort(): Vector2 {
+    return this.uniform('uSort').value as Vector2;
   }
 
   /** False if this cell was highlighted already. */
@@ -115,11 +142,11 @@ export class Plates {
 
   /** Coarse sums up one sample for each pixel: quicker, and a little less true from afar. */
   setCoarse(coarse: boolean): void {
-    this.uniform('uTaps').value = coarse ? 1 : this.taps;
+    this.set('uTaps', coarse ? 1 : this.taps);
   }
 
   select(plate: number): void {
-    this.uniform('uSelected').value = plate;
+    this.set('uSelected', plate);
   }
 
   paint(theme: SceneTheme): void {
@@ -136,9 +163,13 @@ export class Plates {
   private uniform(name: string): { value: unknown } {
     return this.mesh.material.uniforms[name]!;
   }
+
+  private set(name: string, value: unknown): void {
+    this.uniform(name).value = value;
+  }
 }
 
-function plateGeometry(boxes: readonly Box[], plan: Plan): InstancedBufferGeometry {
+function plateGeometry(boxes: readonly Box[], plan: Plan, starts: readonly number[]): InstancedBufferGeometry {
   const geometry = new InstancedBufferGeometry();
   const cube = new BoxGeometry(1, 1, 1);
   geometry.index = cube.index;
@@ -154,8 +185,10 @@ function plateGeometry(boxes: readonly Box[], plan: Plan): InstancedBufferGeomet
   const sizes = new Float32Array(count * 3);
   const sources = new Uint32Array(count * 4);
   const ranges = new Uint32Array(count * 4);
+  const places = new Uint32Array(count * 2);
   const plates = new Uint32Array(count);
   const hues = new Float32Array(count * 3);
+  const cells = new Map(plan.places.cells.map(([tensor, offset]) => [tensor, offset]));
   pieces.forEach(({ box, plate, tensor, slice }, index) => {
     const strip = Math.min(slice.width, slice.height) < 1.5;
     centres.set([slice.x, slice.y], index * 2);
@@ -163,6 +196,9 @@ function plateGeometry(boxes: readonly Box[], plan: Plan): InstancedBufferGeomet
     const [rows, columns] = tensor.grid;
     sources.set([tensor.offset, Math.max(rows, 1), Math.max(columns, 1), flagsOf(box, tensor, plan)], index * 4);
     ranges.set([slice.row, slice.column, Math.max(slice.rows, 1), Math.max(slice.columns, 1)], index * 4);
+    // Of the cells one more than the offset, since 0 says that there are none.
+    const cell = cells.get(box.tensor);
+    places.set([cell === undefined ? 0 : cell + 1, starts[plate]!], index * 2);
     plates[index] = plate;
     hues.set(blockHue(box.block), index * 3);
   });
@@ -170,28 +206,14 @@ function plateGeometry(boxes: readonly Box[], plan: Plan): InstancedBufferGeomet
   geometry.setAttribute('iSize', new InstancedBufferAttribute(sizes, 3));
   geometry.setAttribute('iSource', integers(sources, 4));
   geometry.setAttribute('iSlice', integers(ranges, 4));
+  geometry.setAttribute('iPlaces', integers(places, 2));
   geometry.setAttribute('iPlate', integers(plates, 1));
   geometry.setAttribute('iHue', new InstancedBufferAttribute(hues, 3));
   return geometry;
 }
 
-function integers(data: Uint32Array, size: number): InstancedBufferAttribute {
-  const attribute = new InstancedBufferAttribute(data, size);
+function integers(numbers: Uint32Array, size: number): InstancedBufferAttribute {
+  const attribute = new InstancedBufferAttribute(numbers, size);
   attribute.gpuType = IntType;
   return attribute;
-}
-
-/** Where a run keeps no statistics, the samples themselves give the scale. */
-function sampleScale(frame: Frame, plan: Plan, tensor: TensorInfo): number {
-  let sum = 0;
-  let count = 0;
-  let absmax = 0;
-  for (let index = tensor.offset; index < tensor.offset + tensor.samples; index += 1) {
-    const value = sampleAt(frame, plan, tensor, index);
-    if (value === null || !Number.isFinite(value)) continue;
-    sum += value * value;
-    count += 1;
-    absmax = Math.max(absmax, Math.abs(value));
-  }
-  return count > 0 ? tensorScale(Math.sqrt(sum / count), absmax) : 0;
 }

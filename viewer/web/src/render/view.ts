@@ -5,12 +5,13 @@ import type { Frame, Plan } from '../data/types';
 import { layoutModel } from '../layout/architecture';
 import type { Layout, Rect } from '../layout/boxes';
 import type { CellAddress } from '../layout/cells';
-import type { ScaleMode } from '../state/model';
 import { Cloud } from './cloud';
 import { Labels } from './labels';
 import { Lines } from './lines';
+import { colouredOf, orderStarts, ordersOf, plateLook, type PlateLook, type Served } from './looks';
+import { Margins } from './margins';
 import { Plates } from './plates';
-import { SampleTextures } from './textures';
+import { PictureTextures } from './textures';
 import { cornersOf } from './rig';
 import type { SceneTheme } from './theme';
 
@@ -36,24 +37,36 @@ export class View {
   readonly plates: Plates;
   readonly cloud: Cloud | null;
   readonly scene = new Scene();
-  private readonly textures: SampleTextures;
+  private readonly textures: PictureTextures;
+  private readonly margins: Margins;
   private readonly lines: Lines;
   private readonly labels: Labels;
   /** The camera that the labels were placed for. */
   private cameraKey: number[] = [];
   /** The snapshot on screen, null where there is none to show. */
   frame: Frame | null = null;
+  /** All of the picture on screen. */
+  served: Served | null = null;
+  look: PlateLook | null = null;
+  private readonly starts: number[];
+  private readonly orderLength: number;
+  /** Orders and shares, made anew when other norms come. */
+  private orders: { key: unknown[]; pairs: Uint16Array | null } = { key: [], pairs: null };
 
   constructor(run: string, plan: Plan, options: ViewOptions) {
     this.run = run;
     this.plan = plan;
     this.layout = layoutModel(plan.tensors, { aspect: options.aspect, cloud: options.cloud });
-    this.textures = new SampleTextures(plan);
+    this.textures = new PictureTextures(plan);
     const kind = options.software ? 'software' : 'hardware';
-    this.plates = new Plates(this.layout.boxes, plan, this.textures, TAPS[kind]);
+    const { starts, length } = orderStarts(this.layout.boxes, plan);
+    this.starts = starts;
+    this.orderLength = length;
+    this.plates = new Plates(this.layout.boxes, plan, this.textures, starts, TAPS[kind]);
+    this.margins = new Margins(this.layout.boxes, plan, starts);
     this.lines = new Lines(this.layout.lines, options.theme);
     this.labels = new Labels(this.layout.labels, options.ratio);
-    this.scene.add(this.plates.mesh, this.lines.mesh, this.labels.mesh);
+    this.scene.add(this.plates.mesh, this.margins.mesh, this.lines.mesh, this.labels.mesh);
     this.cloud = this.layout.cloud ? new Cloud(this.layout.cloud, MOST_POINTS[kind], options.ratio) : null;
     if (this.cloud) this.scene.add(this.cloud.points, this.cloud.frame);
     this.paint(options.theme);
@@ -63,16 +76,60 @@ export class View {
     return this.textures.bytes + this.labels.bytes + (this.cloud?.bytes ?? 0);
   }
 
-  /** Everything of one snapshot at once; null takes the old picture away. */
-  show(frame: Frame | null, statistics: readonly string[], mode: ScaleMode, now_ms: number, mayGlide: boolean): void {
-    this.frame = frame;
-    if (frame) this.textures.fill(frame.values, frame.vectors);
-    this.plates.show(frame, statistics, mode);
-    this.cloud?.show(frame?.embedding ?? null, now_ms, mayGlide);
+  /** Everything of one picture at once; null, or one without a frame, takes the old picture away. */
+  show(served: Served | null, now_ms: number, mayGlide: boolean): void {
+    const { picture } = served ?? {};
+    this.frame = picture?.frame ?? null;
+    this.served = this.frame ? served : null;
+    this.look = this.served && this.lookOf(this.served, this.frame!);
+    this.plates.show(this.look);
+    const hasOrders = this.look !== null && this.orders.pairs !== null;
+    this.margins.show(hasOrders ? this.textures.get('order') : null, this.plates.sort);
+    this.cloud?.show(this.frame?.embedding ?? null, now_ms, mayGlide);
+  }
+
+  /** Mixes in so much of the snapshot that playback goes to; false if there is none. */
+  progress(share: number): boolean {
+    if (this.served?.picture.second?.use !== 'next' || !this.look?.coloured.second) return false;
+    this.look.coloured.weights = [1 - share, share];
+    this.plates.weigh(this.look.coloured.weights);
+    return true;
+  }
+
+  /** Which sample is drawn at a place of a plate: another one if rows or columns are sorted. */
+  sampleOf({ plate, row, column }: CellAddress): { row: number; column: number } {
+    const { pairs } = this.orders;
+    const box = this.layout.boxes[plate];
+    if (!pairs || !box || !this.look) return { row, column };
+    const start = this.starts[plate]!;
+    const rows = this.plan.tensors[box.tensor]!.grid[0];
+    return {
+      row: this.look.sortRows ? pairs[(start + row) * 2]! : row,
+      column: this.look.sortColumns ? pairs[(start + rows + column) * 2]! : column,
+    };
+  }
+
+  private lookOf(served: Served, frame: Frame): PlateLook {
+    const { boxes } = this.layout;
+    const { picture, positions, look } = served;
+    const coloured = colouredOf(served, this.plan);
+    this.textures.fill(frame);
+    if (coloured.second) this.textures.fillSecond(coloured.second);
+    if (coloured.scaled) this.textures.fillScaled(coloured.scaled);
+    const made = plateLook(served, boxes, coloured);
+    if (made.hasCells) this.textures.fillCells(picture.cells!.content!);
+    const key = [picture.norms?.content, positions, look.colourBy === 'gradient'];
+    if (!key.every((part, index) => part === this.orders.key[index])) {
+      this.orders = { key, pairs: ordersOf(served, boxes, this.plan, this.orderLength) };
+    }
+    if (this.orders.pairs) this.textures.fillOrder(this.orders.pairs);
+    else made.sortRows = made.sortColumns = false;
+    return made;
   }
 
   paint(theme: SceneTheme): void {
     this.plates.paint(theme);
+    this.margins.paint(theme);
     this.lines.paint(theme);
     this.cloud?.paint(theme);
   }
@@ -84,6 +141,7 @@ export class View {
     this.cameraKey = key;
     this.labels.place(camera, width_px, height_px);
     this.lines.setView(camera, height_px);
+    this.margins.setView(camera, height_px);
   }
 
   /** The points that must be in sight to see everything. */
@@ -145,6 +203,7 @@ export class View {
 
   dispose(): void {
     this.plates.dispose();
+    this.margins.dispose();
     this.lines.dispose();
     this.labels.dispose();
     this.cloud?.dispose();

@@ -5,27 +5,16 @@
 
 import type { FrameSource, Wish } from '../data/frames';
 import { Priority } from '../data/scheduler';
-import type { Frame, FrameFailure } from '../data/types';
 import type { State } from './model';
-import { strideOf } from './player';
-import { targetOf } from './reducer';
-import { indexAtOrBefore } from './timeline';
+import { dishKey, dishOf, isReady, lateKey, missing, serve, type Dish, type Picture, type Target } from './picture';
+import { strideOf } from './stride';
+import { indexAtOrBefore, targetOf } from './timeline';
 
-export interface Target {
-  run: string;
-  iteration: number;
-}
-
-export interface Picture {
-  run: string;
-  iteration: number;
-  frame: Frame | null;
-  failure: FrameFailure['error'] | null;
-}
+export type { Picture, Target } from './picture';
 
 interface Request {
   sequence: number;
-  targets: Target[];
+  dishes: Dish[];
 }
 
 /** Frames fetched ahead while playing, and around a resting cursor. */
@@ -41,6 +30,8 @@ export class Loader {
   private requests: Request[] = [];
   private sequence = 0;
   private shownSequence = 0;
+  /** What is on screen, and what came late of it already. */
+  private shown: { dishes: Dish[]; late: string } | null = null;
   private lastKey = '';
   private isResting = false;
   private state: State | null = null;
@@ -55,12 +46,12 @@ export class Loader {
   follow(state: State): void {
     this.state = state;
     if (state.cursor === null) return;
-    const targets = targetsOf(state, state.cursor);
-    const key = targets.map(({ run, iteration }) => `${run}/${iteration}@${state.runs[run]?.basis}`).join(' ');
-    if (targets.length > 0 && key !== this.lastKey) {
+    const dishes = targetsOf(state, state.cursor).map((target) => dishOf(state, target));
+    const key = dishes.map((dish) => `${dishKey(dish)}@${state.runs[dish.run]?.basis}`).join(' ');
+    if (dishes.length > 0 && key !== this.lastKey) {
       this.lastKey = key;
       this.sequence += 1;
-      this.requests.push({ sequence: this.sequence, targets });
+      this.requests.push({ sequence: this.sequence, dishes });
       this.rest();
     }
     this.showNewest();
@@ -91,22 +82,34 @@ export class Loader {
     }, REST_ms);
   }
 
+  /** The picture asked for last is not on screen yet. */
+  get isBehind(): boolean {
+    return this.sequence > this.shownSequence;
+  }
+
   private showNewest(): void {
-    const ready = this.requests.findLast((request) =>
-      request.targets.every(({ run, iteration }) => this.frames.has(run, iteration)),
-    );
-    if (!ready) return;
+    const ready = this.requests.findLast(({ dishes }) => dishes.every((dish) => isReady(this.frames, dish)));
+    if (!ready) {
+      this.showLate();
+      return;
+    }
     this.requests = this.requests.filter((request) => request.sequence > ready.sequence);
     if (ready.sequence <= this.shownSequence) return;
     this.shownSequence = ready.sequence;
-    this.present(
-      ready.targets.map(({ run, iteration }) => ({
-        run,
-        iteration,
-        frame: this.frames.get(run, iteration) ?? null,
-        failure: this.frames.failure(run, iteration) ?? null,
-      })),
-    );
+    this.show(ready.dishes);
+  }
+
+  private show(dishes: Dish[]): void {
+    const pictures = dishes.map((dish) => serve(this.frames, dish));
+    this.shown = { dishes, late: pictures.map(lateKey).join() };
+    this.present(pictures);
+  }
+
+  /** Cells and norms of the picture on screen have come. */
+  private showLate(): void {
+    if (!this.shown || this.isBehind) return;
+    const pictures = this.shown.dishes.map((dish) => serve(this.frames, dish));
+    if (pictures.map(lateKey).join() !== this.shown.late) this.show(this.shown.dishes);
   }
 
   /**
@@ -116,13 +119,23 @@ export class Loader {
   private wishes(state: State): Wish[] {
     const visible = Priority.visible;
     const newest = this.requests.at(-1);
-    const wishes: Wish[] = (newest?.targets ?? []).map((target) => ({ ...target, priority: visible }));
+    const wishes = this.missingOf(newest?.dishes ?? [], 'needed', visible);
     const trailing = this.requests
       .slice(0, -1)
-      .find(({ targets }) => targets.some(({ run, iteration }) => this.frames.isLoading(run, iteration)));
+      .find(({ dishes }) => dishes.some(({ run, iteration }) => this.frames.isLoading(run, iteration)));
     this.requests = this.requests.filter((request) => request === newest || request === trailing);
-    for (const target of trailing?.targets ?? []) wishes.push({ ...target, priority: visible });
-    return state.playing || this.isResting ? [...wishes, ...neighbours(state)] : wishes;
+    wishes.push(...this.missingOf(trailing?.dishes ?? [], 'needed', visible));
+    if (!state.playing && !this.isResting) return wishes;
+    wishes.push(...this.missingOf(newest?.dishes ?? this.shown?.dishes ?? [], 'late', Priority.prefetch));
+    for (const { targets, priority } of neighbours(state)) {
+      const dishes = targets.map((target) => dishOf(state, target));
+      wishes.push(...this.missingOf(dishes, 'needed', priority), ...this.missingOf(dishes, 'late', priority));
+    }
+    return wishes;
+  }
+
+  private missingOf(dishes: readonly Dish[], when: 'needed' | 'late', priority: Priority): Wish[] {
+    return dishes.flatMap((dish) => missing(this.frames, dish, when, priority) ?? []);
   }
 }
 
@@ -137,19 +150,19 @@ export function targetsOf(state: State, cursor: number): Target[] {
   return targets;
 }
 
-function neighbours(state: State): Wish[] {
+/** What comes next and what was before, nearest first. */
+function neighbours(state: State): { targets: Target[]; priority: Priority }[] {
   if (state.cursor === null) return [];
   const at = indexAtOrBefore(state.timeline, state.cursor);
   const ahead = state.playing ? PLAYING_AHEAD : RESTING_AHEAD;
   const behind = state.playing ? 0 : RESTING_BEHIND;
   const stride = state.playing ? strideOf(state.speed) : 1;
-  const wishes: Wish[] = [];
+  const found: { targets: Target[]; priority: Priority }[] = [];
   const add = (index: number, priority: Priority) => {
     const cursor = state.timeline[index];
-    if (cursor === undefined) return;
-    for (const target of targetsOf(state, cursor)) wishes.push({ ...target, priority });
+    if (cursor !== undefined) found.push({ targets: targetsOf(state, cursor), priority });
   };
   for (let step = 1; step <= ahead; step += 1) add(at + step * stride, Priority.prefetch);
   for (let step = 1; step <= behind; step += 1) add(at - step, Priority.recent);
-  return wishes;
+  return found;
 }

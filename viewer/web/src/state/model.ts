@@ -2,11 +2,11 @@
 
 import type { Connection } from '../data/tail';
 import type { ErrorKind, Problem, RunEvent, RunInfo, RunStatus, RunSummary } from '../data/types';
+import { FIRST_LOOK, type Look } from './look';
 import type { GrowingSeries } from './series';
 
 export type Tab = 'loss' | 'model';
 export type Theme = 'dark' | 'light';
-export type ScaleMode = 'tensor' | 'shared';
 export type Graphics = 'pending' | 'hardware' | 'software' | 'lost' | 'none';
 
 export const SPEEDS = [0.25, 0.5, 1, 2, 4, 8, 16] as const;
@@ -52,7 +52,7 @@ export interface State {
   shown: Record<string, Shown>;
   tab: Tab;
   theme: Theme;
-  scaleMode: ScaleMode;
+  look: Look;
   selection: Selection | null;
   panelOpen: boolean;
   helpOpen: boolean;
@@ -80,7 +80,7 @@ export function initialState(theme: Theme, panelOpen = true): State {
     shown: {},
     tab: 'model',
     theme,
-    scaleMode: 'tensor',
+    look: FIRST_LOOK,
     selection: null,
     panelOpen,
     helpOpen: false,

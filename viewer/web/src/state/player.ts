@@ -1,18 +1,8 @@
 /** Playback: walks along the recorded iterations, and waits for pictures rather than running ahead of them. */
 
 import type { Store } from './store';
+import { BASE_RATE_hz, strideOf } from './stride';
 import { indexAtOrBefore } from './timeline';
-
-/** Snapshots per second at speed 1. */
-export const BASE_RATE_hz = 8;
-
-/** More pictures a second are not seen as such; faster playback leaves some out, always the same ones. */
-const MOST_PICTURES_hz = 30;
-
-/** Playback at this speed shows every so many-th snapshot. */
-export function strideOf(speed: number): number {
-  return Math.max(1, Math.ceil((BASE_RATE_hz * speed) / MOST_PICTURES_hz));
-}
 
 export interface Clock {
   now_ms(): number;
@@ -30,6 +20,8 @@ export class Player {
   private last_ms = 0;
   /** Snapshots that are due, as a fraction. */
   private due = 0;
+  /** Told, with each drawn frame while playing, how far it is from the snapshot shown to the next one: 0 to 1. */
+  onProgress: (share: number) => void = () => undefined;
 
   constructor(store: Store, clock: Clock, waiting: () => boolean) {
     this.store = store;
@@ -63,6 +55,7 @@ export class Player {
   private end(): void {
     if (this.handle !== null) this.clock.cancel(this.handle);
     this.handle = null;
+    this.onProgress(0);
   }
 
   private schedule(): void {
@@ -86,6 +79,7 @@ export class Player {
       this.due -= whole;
       this.advance(whole);
     }
+    this.onProgress(Math.min(this.due / stride, 1));
     if (this.store.state.playing) this.schedule();
   }
 

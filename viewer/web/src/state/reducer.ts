@@ -2,7 +2,8 @@
 
 import type { Connection } from '../data/tail';
 import type { Problem, RunInfo, RunSummary, Series, TailUpdate } from '../data/types';
-import { SPEEDS, type Graphics, type RunState, type ScaleMode, type Selection, type Shown } from './model';
+import { changedLook, type Look } from './look';
+import { SPEEDS, type Graphics, type RunState, type Selection, type Shown } from './model';
 import type { State, Tab, Theme } from './model';
 import { GrowingSeries } from './series';
 import { indexAtOrBefore, mergeIterations, nearestIndex } from './timeline';
@@ -25,7 +26,7 @@ export type Action =
   | { type: 'shown'; shown: Record<string, Shown> }
   | { type: 'tab'; tab: Tab }
   | { type: 'theme'; theme: Theme }
-  | { type: 'scale'; mode: ScaleMode }
+  | { type: 'look'; look: Partial<Look> }
   | { type: 'selection'; selection: Selection | null }
   | { type: 'panel'; open: boolean }
   | { type: 'help'; open: boolean }
@@ -74,8 +75,8 @@ export function reduce(state: State, action: Action): State {
       return { ...state, tab: action.tab };
     case 'theme':
       return { ...state, theme: action.theme };
-    case 'scale':
-      return { ...state, scaleMode: action.mode };
+    case 'look':
+      return { ...state, look: changedLook(state.look, action.look) };
     case 'selection':
       return { ...state, selection: action.selection };
     case 'panel':
@@ -189,10 +190,4 @@ function seek(state: State, wish: number): State {
   const next = moveTo(state, iteration);
   if (iteration === undefined || iteration === wish) return next;
   return { ...next, notice: `Iteration ${wish} was not recorded; showing ${iteration}, the nearest one.` };
-}
-
-/** The newest snapshot of a run that is not after the cursor, or its first one. */
-export function targetOf(run: RunState, cursor: number): number | null {
-  const index = Math.max(indexAtOrBefore(run.iterations, cursor), 0);
-  return run.iterations[index] ?? null;
 }

@@ -26,6 +26,7 @@ export class Session {
   private readonly plans = new Map<string, Promise<Plan>>();
   private readonly knownPlans = new Map<string, Plan>();
   private readonly positions = new Map<string, Promise<Positions>>();
+  private readonly knownPositions = new Map<string, Positions>();
   private readonly vocabularies = new Map<string, Promise<string[] | null>>();
   private tail: Tail | null = null;
   private presentSequence = 0;
@@ -46,6 +47,7 @@ export class Session {
         state.cursor !== previous.cursor ||
         state.runs !== previous.runs ||
         state.selected !== previous.selected ||
+        state.look !== previous.look ||
         state.playing !== previous.playing;
       if (moved) this.loader.follow(state);
       if (state.connection !== 'lost' && previous.connection === 'lost') this.reconnected();
@@ -102,7 +104,17 @@ export class Session {
   }
 
   positionsOf(run: string, plan: number): Promise<Positions> {
-    return remember(this.positions, `${run}/${plan}`, () => this.api.positions(run, plan));
+    const key = `${run}/${plan}`;
+    return remember(this.positions, key, async () => {
+      const positions = await this.api.positions(run, plan);
+      this.knownPositions.set(key, positions);
+      return positions;
+    });
+  }
+
+  /** Positions, if they are here already. */
+  positionsNow(run: string, plan: number | null): Positions | null {
+    return this.knownPositions.get(`${run}/${plan}`) ?? null;
   }
 
   timeline(
@@ -127,6 +139,7 @@ export class Session {
   get isWaiting(): boolean {
     const { cursor, shown } = this.store.state;
     if (cursor === null) return false;
+    if (this.loader.isBehind) return true;
     return targetsOf(this.store.state, cursor).some(({ run, iteration }) => shown[run]?.iteration !== iteration);
   }
 
@@ -154,10 +167,17 @@ export class Session {
   private async presentWithPlans(pictures: Picture[]): Promise<void> {
     const sequence = (this.presentSequence += 1);
     try {
-      const missing = pictures.filter(({ run, frame }) => frame && !this.planNow(run, frame.plan));
+      const plans = pictures.flatMap(({ run, frame, second }) => [
+        { run, frame },
+        { run: second?.run ?? run, frame: second?.frame ?? null },
+      ]);
+      const missing = plans.filter(({ run, frame }) => frame && !this.planNow(run, frame.plan));
       if (missing.length > 0) {
         await Promise.all(missing.map(({ run, frame }) => this.plan(run, frame!.plan)));
       }
+      const normed = pictures.filter(({ run, frame, norms }) => frame && norms?.content && !this.positionsNow(run, frame.plan));
+      // Without them rows stay in their order; that is no reason to show nothing.
+      if (normed.length > 0) await Promise.all(normed.map(({ run, frame }) => this.positionsOf(run, frame!.plan).catch(() => null)));
       if (sequence === this.presentSequence) this.hooks.present(pictures);
     } catch (error) {
       if (error instanceof ApiError && (error.kind === 'network' || error.kind === 'unreachable')) this.retryLater();

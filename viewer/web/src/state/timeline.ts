@@ -12,6 +12,11 @@ export function indexAtOrBefore(iterations: ArrayLike<number>, cursor: number): 
   return low - 1;
 }
 
+/** The newest of a run's snapshots that is not after the cursor, or its first one. */
+export function targetOf({ iterations }: { iterations: readonly number[] }, cursor: number): number | null {
+  return iterations[Math.max(indexAtOrBefore(iterations, cursor), 0)] ?? null;
+}
+
 /** Index of the iteration nearest to the wish, the earlier of two equally near; -1 if there are none. */
 export function nearestIndex(iterations: ArrayLike<number>, wish: number): number {
   const before = indexAtOrBefore(iterations, wish);

@@ -11,7 +11,8 @@ const KEYS: [string, string][] = [
   ['L', 'follow the newest iteration'],
   ['1, 2', 'Training loss, Model parameters'],
   ['R', 'reset the view'],
-  ['S', 'one colour scale for all tensors, or each its own'],
+  ['V', 'what the matrices show'],
+  ['S', 'the next kind of colour scale'],
   ['P', 'show or hide the list of tensors'],
   ['T', 'dark or light'],
   ['Esc', 'let go of the chosen tensor'],
@@ -42,9 +43,9 @@ export class Help {
       h(
         'p',
         {},
-        'Zero is mid-grey, positive values go toward the colour of their part of the model, negative ones ' +
-          'toward black. The end of a scale is three times the root mean square of the tensor. Heatmaps ' +
-          'show recorded samples in their own order; the statistics are those of the whole tensor.',
+        'Zero is mid-grey, positive numbers go toward the colour of their part of the model, negative ones ' +
+          'toward black. Heatmaps show recorded samples in their own order; from afar, cells in which any ' +
+          'element stands out are lit. The statistics are those of the whole tensor.',
       ),
       button('close-help', 'Close', 'Close', () => store.dispatch({ type: 'help', open: false }), { class: 'quiet' }),
     );

@@ -23,6 +23,8 @@ export interface CellFacts {
   column: number;
   /** flat index in the whole tensor; null while the positions are on their way */
   position: number | null;
+  /** what its colour is of besides the stored value, and what is known of the elements around it */
+  lines: [label: string, text: string][];
 }
 
 export interface TokenFacts {
@@ -58,6 +60,10 @@ export class HoverCard {
           h('span', { class: 'dim' }, stored),
         ),
       );
+    }
+    for (const [label, text] of facts.lines) {
+      const entry = h('span', { 'data-test': 'hover-coloured' }, text);
+      lines.push(h('div', { class: 'cell' }, h('span', { class: 'dim' }, label), entry));
     }
     const samples = isLost(facts.plan, tensor) ? 'its samples are damaged' : sampleText(tensor);
     lines.push(h('div', { class: 'dim' }, samples));

@@ -1,5 +1,6 @@
 /** The page's keys. Fields keep their own; so does a button that has the focus, for space and Enter. */
 
+import { SCALE_MODES } from '../state/look';
 import { SPEEDS } from '../state/model';
 import type { Player } from '../state/player';
 import type { Store } from '../state/store';
@@ -8,6 +9,11 @@ const PRESSED_BY_KEY = 'button, summary';
 
 export interface KeyActions {
   resetView(): void;
+  openLook(): void;
+}
+
+function after<T>(list: readonly T[], one: T): T {
+  return list[(list.indexOf(one) + 1) % list.length]!;
 }
 
 export function listenToKeys(store: Store, player: Player, actions: KeyActions): void {
@@ -27,7 +33,8 @@ export function listenToKeys(store: Store, player: Player, actions: KeyActions):
     '-': () => speed(-1),
     l: () => store.dispatch({ type: 'follow' }),
     r: () => actions.resetView(),
-    s: () => store.dispatch({ type: 'scale', mode: store.state.scaleMode === 'tensor' ? 'shared' : 'tensor' }),
+    s: () => store.dispatch({ type: 'look', look: { scale: after(SCALE_MODES, store.state.look.scale) } }),
+    v: () => actions.openLook(),
     p: () => store.dispatch({ type: 'panel', open: !store.state.panelOpen }),
     t: () => store.dispatch({ type: 'theme', theme: store.state.theme === 'dark' ? 'light' : 'dark' }),
     '1': () => store.dispatch({ type: 'tab', tab: 'loss' }),

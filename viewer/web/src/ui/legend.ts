@@ -1,9 +1,12 @@
 /** What the colours of the scene mean: hues of blocks, the scale of values, the cloud's magnitudes. */
 
-import type { Block, Frame, Plan } from '../data/types';
+import type { Block, Frame, Plan, TensorInfo } from '../data/types';
 import {
   blockHue,
+  EXTREME_FROM,
+  EXTREME_WHITE,
   MAGNITUDE_STOPS,
+  mix,
   NAN_COLOUR,
   NEGATIVE_INFINITY_COLOUR,
   POSITIVE_INFINITY_COLOUR,
@@ -13,30 +16,32 @@ import {
   type Rgb,
 } from '../layout/colour';
 import type { CloudFacts } from '../render/cloud';
+import type { View } from '../render/view';
 import type { Theme } from '../state/model';
 import { h, setText } from './dom';
 import { count, number, percent } from './format';
+import { colouredText, SCALE_ENDS, sortText, sourceText } from './looktext';
 
 const BAR_STEPS = 17;
 
 export interface LegendFacts {
-  plan: Plan;
-  frame: Frame | null;
-  statistics: readonly string[];
+  view: View;
   theme: Theme;
-  /** of the chosen tensor, whose hue the scale then has */
-  block: Block | null;
-  /** what the ends of the scale stand for; null where each tensor has its own */
-  scale: number | null;
+  /** the chosen one, whose hue and scale are shown then */
+  tensor: TensorInfo | null;
+  nameOf: (run: string) => string;
   cloud: CloudFacts | null;
 }
 
 export class Legend {
   readonly element: HTMLElement;
+  private readonly title = h('div', { class: 'legend-title', 'data-test': 'legend-coloured' });
+  private readonly source = h('div', { class: 'legend-source', 'data-test': 'legend-source' });
+  private readonly sort = h('div', { class: 'legend-source', 'data-test': 'legend-sort' });
   private readonly blocks = h('div', { class: 'legend-blocks' });
   private readonly bar = h('div', { class: 'legend-bar' });
   private readonly low = h('span', {});
-  private readonly high = h('span', {});
+  private readonly high = h('span', { 'data-test': 'legend-end' });
   private readonly odd = h('div', { class: 'legend-blocks' });
   private readonly cloud = h('div', { class: 'legend-cloud', 'data-test': 'cloud-legend' });
   private plan: Plan | null = null;
@@ -46,19 +51,24 @@ export class Legend {
       'div',
       { class: 'legend', 'data-test': 'legend' },
       this.cloud,
-      h('div', { class: 'legend-scale' }, this.low, this.bar, this.high),
+      h('div', { class: 'legend-scale' }, this.title, this.low, this.bar, this.high),
+      this.source,
+      this.sort,
       this.blocks,
       this.odd,
     );
   }
 
   show(facts: LegendFacts): void {
-    if (facts.plan !== this.plan) this.showBlocks(facts.plan);
+    const { view, tensor, nameOf } = facts;
+    const { served, plan } = view;
+    if (plan !== this.plan) this.showBlocks(plan);
     this.showScale(facts);
-    setText(this.low, facts.scale === null ? '−3 rms' : `−${number(facts.scale)}`);
-    setText(this.high, facts.scale === null ? '+3 rms' : number(facts.scale));
+    setText(this.title, served ? colouredText(served, nameOf) : 'no snapshot');
+    setText(this.source, served ? sourceText(served, plan, tensor) : '');
+    setText(this.sort, served ? sortText(served) : '');
     this.showOdd(facts);
-    this.showCloud(facts);
+    this.showCloud(view.frame, facts.cloud);
   }
 
   private showBlocks(plan: Plan): void {
@@ -67,20 +77,31 @@ export class Legend {
     this.blocks.replaceChildren(...blocks.map((block) => chip(blockHue(block), block)));
   }
 
-  private showScale({ plan, theme, block }: LegendFacts): void {
+  private showScale({ view, theme, tensor }: LegendFacts): void {
+    const { plan, served, look } = view;
+    const rule = served?.look.scale ?? 'tensor';
+    const plate = tensor ? view.plateOf(tensor.index) : rule === 'shared' ? 0 : -1;
+    const end = look?.plates[plate] ? number(look.plates[plate].value) : SCALE_ENDS[rule];
+    const isUnsigned = served?.look.source === 'cells_absmax';
+    setText(this.low, isUnsigned ? '0' : `−${end}`);
+    setText(this.high, end);
     const blocks = blocksOf(plan);
-    const shown = block ?? (blocks.includes('attention') ? 'attention' : (blocks[0] ?? 'other'));
-    if (this.bar.dataset.look === `${theme} ${shown}`) return;
-    this.bar.dataset.look = `${theme} ${shown}`;
+    const shown = tensor?.block ?? (blocks.includes('attention') ? 'attention' : (blocks[0] ?? 'other'));
+    const key = `${theme} ${shown} ${isUnsigned}`;
+    if (this.bar.dataset.look === key) return;
+    this.bar.dataset.look = key;
     const hue = blockHue(shown);
-    const stops = Array.from({ length: BAR_STEPS }, (_, step) =>
-      toCss(valueColour((2 * step) / (BAR_STEPS - 1) - 1, 1, hue, RAMPS[theme])),
-    );
+    const stops = Array.from({ length: BAR_STEPS }, (_, step) => {
+      const share = step / (BAR_STEPS - 1);
+      return toCss(valueColour(isUnsigned ? share : 2 * share - 1, 1, hue, RAMPS[theme]));
+    });
     this.bar.style.background = `linear-gradient(to right, ${stops.join(', ')})`;
   }
 
-  /** Colours of NaN and inf are told only where there are any. */
-  private showOdd({ frame, statistics, plan }: LegendFacts): void {
+  /** Colours of what is no common number are told only where there is any. */
+  private showOdd({ view, tensor }: LegendFacts): void {
+    const { frame, plan, served, look } = view;
+    const statistics = served?.statistics ?? [];
     const total = (key: string) => {
       const column = statistics.indexOf(key);
       if (column < 0 || !frame?.statistics) return 0;
@@ -98,11 +119,20 @@ export class Legend {
     if (inf > 0) {
       chips.push(chip(POSITIVE_INFINITY_COLOUR, `inf (${count(inf)})`), chip(NEGATIVE_INFINITY_COLOUR, '−inf'));
     }
+    if (look?.hasCells && look.source === 'auto') {
+      const hue = blockHue(tensor?.block ?? blocksOf(plan)[0] ?? 'other');
+      chips.push(chip(mix(hue, [1, 1, 1], EXTREME_WHITE), `an extreme is near (over ${EXTREME_FROM} × typical)`));
+    }
+    if (look?.plates.some(({ moved }) => moved)) chips.push(hatched('less than float16 resolves'));
+    const isMissing = view.layout.boxes.some(
+      ({ ghost }, index) => !ghost && look?.plates[index]?.missing,
+    );
+    if (isMissing) chips.push(hatched('not recorded'));
     this.odd.replaceChildren(...chips);
     this.odd.hidden = chips.length === 0;
   }
 
-  private showCloud({ frame, cloud }: LegendFacts): void {
+  private showCloud(frame: Frame | null, cloud: CloudFacts | null): void {
     const embedding = frame?.embedding;
     this.cloud.hidden = !cloud || !embedding;
     if (!cloud || !embedding) return;
@@ -124,6 +154,10 @@ export class Legend {
 
 function blocksOf(plan: Plan): Block[] {
   return [...new Set(plan.tensors.filter((tensor) => tensor.samples > 0).map((tensor) => tensor.block))];
+}
+
+function hatched(text: string): HTMLElement {
+  return h('span', { class: 'legend-chip' }, h('span', { class: 'hue hatched', 'aria-hidden': 'true' }), text);
 }
 
 function chip(colour: Rgb, text: string): HTMLElement {

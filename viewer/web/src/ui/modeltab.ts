@@ -16,6 +16,8 @@ import { Details } from './details';
 import { button, h, icon, ICONS, setText } from './dom';
 import { HoverCard } from './hovercard';
 import { Legend } from './legend';
+import { LookMenu } from './lookmenu';
+import { colouredText } from './looktext';
 import { Panel } from './panel';
 import { hitAt, HoverFacts, type Hit } from './pointer';
 import { TokenLabels } from './tokenlabels';
@@ -37,7 +39,8 @@ export class ModelTab {
   private readonly details: Details;
   private readonly titles = h('div', { class: 'view-titles' });
   private readonly empty = h('p', { class: 'empty-scene', 'data-test': 'empty-scene', hidden: true });
-  private readonly scaleButton: HTMLButtonElement;
+  private readonly menu: LookMenu;
+  private readonly between = h('div', { class: 'between', 'data-test': 'between', hidden: true });
   private readonly listButton: HTMLButtonElement;
   private readonly facts: HoverFacts;
   private readonly views: Views | null;
@@ -56,21 +59,20 @@ export class ModelTab {
       flyToPart: (run, tensors) => this.flyToTensors(run, tensors),
     });
     this.details = new Details(store, session);
-    this.scaleButton = button('scale-mode', 'Colour scale: each tensor its own, or one for all (key S)', '', () =>
-      this.switchScale(),
-    );
+    this.menu = new LookMenu(store);
     this.listButton = button('open-panel', 'Show the list of tensors (key P)', icon(ICONS.list), () =>
       store.dispatch({ type: 'panel', open: true }),
     );
     const reset = button('reset-view', 'Reset the view (key R)', icon(ICONS.home), () => this.resetView());
     this.listButton.classList.add('list-button');
-    const tools = h('div', { class: 'stage-tools' }, this.scaleButton, reset);
+    const tools = h('div', { class: 'stage-tools' }, this.menu.element, reset);
     this.overlay = h(
       'div',
       { class: 'scene', 'data-test': 'scene' },
       this.canvas,
       this.empty,
       this.titles,
+      this.between,
       this.listButton,
       tools,
       this.legend.element,
@@ -98,10 +100,11 @@ export class ModelTab {
     this.dropForeign();
     const { state } = this.store;
     const shown: Record<string, Shown> = {};
-    for (const { run, iteration, frame, failure } of pictures) {
+    for (const picture of pictures) {
+      const { run, iteration, frame, failure } = picture;
       const plan = frame ? this.session.planNow(run, frame.plan) : undefined;
       const view = plan ? this.views?.ensure(run, plan.number) : this.views?.of(run);
-      if (view) this.views!.show(view, frame, !prefersStillness());
+      if (view) this.views!.show(view, picture, !prefersStillness());
       shown[run] = { iteration, plan: frame?.plan ?? view?.plan.number ?? null, failure };
       if (plan && run === state.selected[0]) this.panel.show(run, plan);
     }
@@ -110,6 +113,39 @@ export class ModelTab {
     this.describe();
     this.stage?.changed();
     this.hoverSoon();
+  }
+
+  /** While playing: how far it is to the next snapshot. Values between are drawn if they are wished for. */
+  progress(share: number): void {
+    const mixed = this.ordered.filter((view) => view.progress(share));
+    if (mixed.length > 0) this.stage?.changed();
+    const served = mixed[0]?.served;
+    this.between.hidden = !served;
+    if (served) setText(this.between, `interpolated ${colouredText(served, String)}`);
+  }
+
+  openLook(): void {
+    this.menu.toggle();
+  }
+
+  /** What a run's view shows, for tests. */
+  coloured(run: string): Record<string, unknown> | null {
+    const view = this.views?.of(run);
+    if (!view?.served || !view.look) return null;
+    const { picture, look } = view.served;
+    const part = picture.gradient ?? picture.update;
+    return {
+      by: look.colourBy,
+      source: look.source,
+      scale: look.scale,
+      part: part?.iteration ?? null,
+      second: picture.second?.iteration ?? null,
+      cells: picture.cells?.content ? picture.cells.iteration : null,
+      norms: picture.norms?.content ? picture.norms.iteration : null,
+      sorted: [view.look.sortRows, view.look.sortColumns],
+      missing: view.layout.boxes.filter(({ ghost }, index) => !ghost && view.look!.plates[index]!.missing).length,
+      weights: [...view.look.coloured.weights],
+    };
   }
 
   resetView(): void {
@@ -214,7 +250,7 @@ export class ModelTab {
       this.describe();
     }
     if (state.selected !== previous.selected) this.dropForeign();
-    if (state.scaleMode !== previous.scaleMode) this.rescale(state);
+    if (state.look.scale !== previous.look.scale) this.rescale();
     if (state.selection !== previous.selection) {
       for (const view of this.ordered) {
         view.select(view.run === state.selection?.run ? state.selection.tensor : null);
@@ -226,21 +262,14 @@ export class ModelTab {
   }
 
   private showTools(state: State): void {
-    setText(this.scaleButton, state.scaleMode === 'tensor' ? 'scale: per tensor' : 'scale: shared');
     this.listButton.hidden = state.panelOpen;
     const text = emptyText(state);
     this.empty.hidden = text === '';
     setText(this.empty, text);
   }
 
-  private switchScale(): void {
-    this.store.dispatch({ type: 'scale', mode: this.store.state.scaleMode === 'tensor' ? 'shared' : 'tensor' });
-  }
-
-  private rescale(state: State): void {
-    for (const view of this.ordered) {
-      view.plates.show(view.frame, state.runs[view.run]?.info.statistics ?? [], state.scaleMode);
-    }
+  private rescale(): void {
+    this.views?.rescale();
     this.describe();
     this.stage?.invalidate();
   }
@@ -318,7 +347,7 @@ export class ModelTab {
     const keys = this.store.state.runs[hit.view.run]?.info.statistics ?? [];
     const { element: details } = this.details;
     this.card.reservedRight_px = details.hidden ? 0 : details.offsetWidth;
-    if (hit.kind === 'cell') this.card.showCell(this.facts.cell(hit.view, hit.cell, keys), at.x, at.y);
+    if (hit.kind === 'cell') this.card.showCell(this.facts.cell(hit.view, hit.cell, keys, (run) => this.store.state.runs[run]?.info.name ?? run), at.x, at.y);
     const token = hit.kind === 'point' ? this.facts.token(hit.view, hit.hit) : null;
     if (token) this.card.showToken(token, at.x, at.y);
   }
@@ -330,15 +359,11 @@ export class ModelTab {
     const selected = state.selection ? this.views?.of(state.selection.run) : undefined;
     const view = selected ?? views[0];
     if (view) {
-      const plate = selected ? selected.plateOf(state.selection!.tensor) : -1;
-      const known = state.scaleMode === 'shared' || plate >= 0;
       this.legend.show({
-        plan: view.plan,
-        frame: view.frame,
-        statistics: state.runs[view.run]?.info.statistics ?? [],
+        view,
+        tensor: selected ? view.plan.tensors[state.selection!.tensor]! : null,
         theme: state.theme,
-        block: selected ? view.plan.tensors[state.selection!.tensor]!.block : null,
-        scale: known ? view.plates.scaleOf(Math.max(plate, 0)) : null,
+        nameOf: (run) => state.runs[run]?.info.name ?? run,
         // Two clouds are told apart under their views' titles.
         cloud: state.selected.length > 1 ? null : (view.cloud?.known ?? null),
       });

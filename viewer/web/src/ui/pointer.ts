@@ -9,6 +9,7 @@ import type { View } from '../render/view';
 import type { Session } from '../state/session';
 import type { CellFacts, TokenFacts } from './hovercard';
 import { token as tokenText } from './format';
+import { cellLines } from './looktext';
 import type { TokenLabel } from './tokenlabels';
 
 export type Hit = { view: View } & (
@@ -48,18 +49,20 @@ export class HoverFacts {
     this.changed = changed;
   }
 
-  cell(view: View, cell: CellAddress, statistics: readonly string[]): CellFacts {
+  cell(view: View, cell: CellAddress, statistics: readonly string[], nameOf: (run: string) => string): CellFacts {
     const tensor = view.plan.tensors[view.layout.boxes[cell.plate]!.tensor]!;
     const positions = this.positionsOf(view.run, view.plan);
-    const index = tensor.offset + cell.row * tensor.grid[1] + cell.column;
+    const { row, column } = view.sampleOf(cell);
+    const place = row * tensor.grid[1] + column;
     return {
       plan: view.plan,
       tensor,
       frame: view.frame,
       statistics,
-      row: cell.row,
-      column: cell.column,
-      position: positions?.[tensor.array][index] ?? null,
+      row,
+      column,
+      position: positions?.[tensor.array][tensor.offset + place] ?? null,
+      lines: view.served && view.look ? cellLines(view.served, view.look, view.plan, tensor, place, nameOf) : [],
     };
   }
 

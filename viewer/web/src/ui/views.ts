@@ -3,7 +3,9 @@
 import { union } from '../layout/boxes';
 import type { Stage } from '../render/stage';
 import { SCENE_THEMES } from '../render/theme';
+import type { Served } from '../render/looks';
 import { View } from '../render/view';
+import type { Picture } from '../state/picture';
 import type { State } from '../state/model';
 import type { Session } from '../state/session';
 import type { Store } from '../state/store';
@@ -73,17 +75,31 @@ export class Views {
     if (Math.abs(Math.log(aspect / this.aspect)) < Math.log(RESHAPED)) return false;
     for (const view of ordered) {
       const fresh = this.make(view.run, view.plan.number);
-      this.show(fresh, view.frame, false);
+      fresh.show(view.served, performance.now(), false);
       view.dispose();
       this.views.set(view.run, fresh);
     }
     return this.arrange();
   }
 
-  /** A snapshot, or null to take the old picture away. */
-  show(view: View, frame: View['frame'], mayGlide: boolean): void {
-    const { runs, scaleMode } = this.store.state;
-    view.show(frame, runs[view.run]?.info.statistics ?? [], scaleMode, performance.now(), mayGlide);
+  /** A picture; one without a frame takes the old one away. */
+  show(view: View, picture: Picture, mayGlide: boolean): void {
+    const { runs, look } = this.store.state;
+    const { second, frame } = picture;
+    const served: Served = {
+      picture,
+      secondPlan: (second?.frame && this.session.planNow(second.run, second.frame.plan)) ?? null,
+      positions: this.session.positionsNow(view.run, frame?.plan ?? null),
+      // The scale is the only part that needs no other pieces.
+      look: { ...picture.look, scale: look.scale },
+      statistics: runs[view.run]?.info.statistics ?? [],
+    };
+    view.show(served, performance.now(), mayGlide);
+  }
+
+  /** The same pictures in another scale. */
+  rescale(): void {
+    for (const view of this.ordered) if (view.served) this.show(view, view.served.picture, false);
   }
 
   private make(run: string, planNumber: number): View {

@@ -1,0 +1,68 @@
+/** Cells of whole tensors: their means and largest magnitudes, as the plates show them. */
+
+import type { Cells } from '../data/further';
+import { halfToNumber } from '../data/half';
+import type { Plan } from '../data/types';
+import { quantile, scaleOf, type ScaleRule } from './scales';
+
+/** Of each cell: mean, rms, absmax have exponents in this order. */
+const EXPONENTS = 3;
+
+/** So many cells say what is typical of a tensor. */
+const MOST_TYPICAL = 255;
+
+export type CellUse = 'mean' | 'absmax' | 'extremes';
+
+export interface CellFacts {
+  exponent: number;
+  /** what one end of the colours stands for; for extremes the typical largest magnitude, beside which they stand out */
+  scale: number;
+}
+
+/** How the cells of each tensor that has some are shown, by its index in the plan. */
+export function cellFacts(cells: Cells, plan: Plan, use: CellUse, rule: ScaleRule): Map<number, CellFacts> {
+  const facts = new Map<number, CellFacts>();
+  const bits = use === 'mean' ? cells.mean : cells.absmax;
+  if (!bits) return facts;
+  plan.places.cells.forEach(([tensor, offset, count], entry) => {
+    const exponent = cells.exponents[entry * EXPONENTS + (use === 'mean' ? 0 : 2)]!;
+    const stride = use === 'extremes' ? Math.ceil(count / MOST_TYPICAL) : 1;
+    const found = magnitudes(bits, offset, count, exponent, stride);
+    facts.set(tensor, { exponent, scale: use === 'extremes' ? quantile(found, 0.5) : scaleOf(found, rule) });
+  });
+  return facts;
+}
+
+function magnitudes(
+  bits: Uint16Array,
+  offset: number,
+  count: number,
+  exponent: number,
+  stride: number,
+): Float64Array {
+  const found = new Float64Array(Math.ceil(count / stride));
+  const unit = 2 ** exponent;
+  let length = 0;
+  for (let at = offset; at < offset + count; at += stride) {
+    const number = halfToNumber(bits[at]!);
+    if (Number.isFinite(number)) found[length++] = Math.abs(number) * unit;
+  }
+  return found.subarray(0, length);
+}
+
+export interface CellNumbers {
+  mean: number;
+  absmax: number | null;
+}
+
+/** What was recorded of the cell around a sample; null where the tensor has no cells. */
+export function cellNumbers(cells: Cells, plan: Plan, tensor: number, index: number): CellNumbers | null {
+  const entry = plan.places.cells.findIndex(([one]) => one === tensor);
+  if (entry < 0) return null;
+  const at = plan.places.cells[entry]![1] + index;
+  const exponent = (kind: number) => 2 ** cells.exponents[entry * EXPONENTS + kind]!;
+  return {
+    mean: halfToNumber(cells.mean[at]!) * exponent(0),
+    absmax: cells.absmax ? halfToNumber(cells.absmax[at]!) * exponent(2) : null,
+  };
+}

@@ -1,0 +1,360 @@
+/** GLSL of the plates: heatmaps of samples or cells, bars of vectors, and norms at the margins. */
+
+import { NO_SHARE } from '../layout/order';
+import { COLOUR_GLSL } from './colourshader';
+import { number } from './shaders';
+
+/** Texels in a row of the sample textures, and rows in a layer: both are guaranteed by WebGL2. */
+export const TEXTURE_SIDE = 2048;
+
+/** Bits of the fourth component of a plate's source. */
+export const PlateFlag = { single: 1, transposed: 2, ghost: 4, empty: 8, splitRows: 16, splitColumns: 32 } as const;
+/** Above the flags: the number of parts, then a kernel's height and width. */
+export const SPLIT_SHIFT = 8;
+export const SPLIT_MOST = 0xffff;
+export const TILE_SHIFT = 24;
+
+/** Share of a head's or a kernel's extent that is left free between it and the next. */
+const GUTTER = 0.09;
+
+/** Bits of the fourth component of a plate's look, which changes with the picture. */
+export const LookFlag = { missing: 1, moved: 2 } as const;
+
+/** Bits of a margin: it stands at the left of its plate instead of over it; it is of columns. */
+export const MarginFlag = { beside: 1, columns: 2 } as const;
+
+export const SourceCode = { auto: 0, samples: 1, cells_mean: 2, cells_absmax: 3 } as const;
+
+/** A cell that is drawn larger than this (device pixels) shows its sample alone; smaller ones their extremes too. */
+export const FAR_px = [5, 9] as const;
+
+const TEXEL_GLSL = /* glsl */ `
+ivec3 texelOf(uint index) {
+  return ivec3(int(index & 2047u), int((index >> 11u) & 2047u), int(index >> 22u));
+}
+`;
+
+export const PLATE_VERTEX = /* glsl */ `
+in vec2 iCentre;
+in vec3 iSize;
+in uvec4 iSource;
+// The first row and column that this plate shows of its tensor's samples, and how many of each.
+in uvec4 iSlice;
+// Where its tensor's cells and orders begin; one more than that for the cells, 0 if it has none.
+in uvec2 iPlaces;
+in uint iPlate;
+in vec3 iHue;
+in vec4 iLook;
+out vec2 vUv;
+flat out vec2 vNormalXy;
+flat out uvec4 vSource;
+flat out uvec4 vSlice;
+flat out uvec2 vPlaces;
+flat out vec3 vHue;
+flat out vec4 vLook;
+flat out int vPlate;
+
+void main() {
+  vUv = vec2(position.x + 0.5, 0.5 - position.y);
+  vNormalXy = normal.z > 0.5 ? vec2(0.0) : normal.xy + vec2(0.0, normal.z);
+  vSource = iSource;
+  vSlice = iSlice;
+  vPlaces = iPlaces;
+  vHue = iHue;
+  vLook = iLook;
+  vPlate = int(iPlate);
+  vec3 world = vec3(iCentre + position.xy * iSize.xy, (position.z - 0.5) * iSize.z);
+  gl_Position = projectionMatrix * viewMatrix * vec4(world, 1.0);
+}
+`;
+
+export const PLATE_FRAGMENT = /* glsl */ `
+precision highp float;
+precision highp int;
+precision highp usampler2DArray;
+
+const float STRONGEST_SHARE = 0.6;
+
+uniform usampler2DArray uHalf;
+uniform usampler2DArray uSingle;
+// What is mixed with them, in the same order.
+uniform usampler2DArray uHalf2;
+uniform usampler2DArray uSingle2;
+// Means and largest magnitudes of the cells.
+uniform usampler2DArray uCells;
+// Which sampled row or column is drawn at a place.
+uniform usampler2DArray uOrder;
+uniform vec2 uWeights;
+// Where the vectors begin in a texture of scaled halves; -1 where the samples are coloured.
+uniform int uScaledBase;
+uniform int uSource;
+uniform bool uHasCells;
+uniform bvec2 uSort;
+uniform bool uHasData;
+uniform vec3 uBackground;
+uniform ivec3 uHover;
+uniform int uSelected;
+// Samples per axis that one far pixel sums up.
+uniform int uTaps;
+in vec2 vUv;
+flat in vec2 vNormalXy;
+flat in uvec4 vSource;
+flat in uvec4 vSlice;
+flat in uvec2 vPlaces;
+flat in vec3 vHue;
+flat in vec4 vLook;
+flat in int vPlate;
+out vec4 outColour;
+
+// How far away the plate is: 1 where its extremes are shown, 0 where its samples are alone.
+float far;
+
+${COLOUR_GLSL}
+${TEXEL_GLSL}
+
+float hatch() {
+  return step(0.5, fract((gl_FragCoord.x + gl_FragCoord.y) / 9.0));
+}
+
+// Kernel height and width; (0, 0) where rows and columns are shown as they are.
+uvec2 tile() {
+  return uvec2((vSource.w >> ${TILE_SHIFT}u) & 15u, vSource.w >> ${TILE_SHIFT + 4}u);
+}
+
+// The row and column of the samples that lie at a place of the picture, kept inside this slice.
+uvec2 addressAt(vec2 cell) {
+  uvec2 at = uvec2(max(cell, 0.0));
+  uvec2 kernel = tile();
+  if (kernel.x > 0u) {
+    uvec2 inside = at % kernel;
+    at = uvec2(at.x / kernel.x, (at.y / kernel.y) * kernel.x * kernel.y + inside.x * kernel.y + inside.y);
+  }
+  return clamp(at, vSlice.xy, vSlice.xy + vSlice.zw - 1u);
+}
+
+// The sample that is drawn there.
+uint sampleAt(vec2 cell) {
+  uvec2 at = addressAt(cell);
+  if (uSort.x) at.x = texelFetch(uOrder, texelOf(vPlaces.y + at.x), 0).r;
+  if (uSort.y) at.y = texelFetch(uOrder, texelOf(vPlaces.y + vSource.y + at.y), 0).r;
+  return at.x * vSource.z + at.y;
+}
+
+// A sample's number; of kind 4 where a change is smaller than float16 tells.
+vec2 numberOf(uint place) {
+  uint index = vSource.x + place;
+  bool single = (vSource.w & ${PlateFlag.single}u) != 0u;
+  if (uScaledBase >= 0) {
+    return halfNumber(texelFetch(uHalf, texelOf(index + (single ? uint(uScaledBase) : 0u)), 0).r);
+  }
+  ivec3 texel = texelOf(index);
+  if (single) {
+    vec2 number = singleNumber(texelFetch(uSingle, texel, 0).r);
+    return uWeights.y == 0.0 ? number : blend(number, singleNumber(texelFetch(uSingle2, texel, 0).r), uWeights);
+  }
+  uint bits = texelFetch(uHalf, texel, 0).r;
+  if (uWeights.y == 0.0) return halfNumber(bits);
+  uint other = texelFetch(uHalf2, texel, 0).r;
+  if (uWeights.y < 0.0 && bits == other && (uint(vLook.w) & ${LookFlag.moved}u) != 0u) return vec2(0.0, 4.0);
+  return blend(halfNumber(bits), halfNumber(other), uWeights);
+}
+
+vec3 cellColour(vec2 cell) {
+  uint place = sampleAt(cell);
+  bool hasCells = uHasCells && vPlaces.x > 0u;
+  if (hasCells && uSource >= ${SourceCode.cells_mean}) {
+    uvec2 bits = texelFetch(uCells, texelOf(vPlaces.x - 1u + place), 0).rg;
+    if (uSource == ${SourceCode.cells_mean}) return numberColour(halfNumber(bits.r), vLook.y, vHue);
+    return numberColour(halfNumber(bits.g), vLook.z, vHue);
+  }
+  vec2 number = numberOf(place);
+  if (number.y == 4.0) return mix(uZero, uBackground, 0.4 * hatch());
+  if (uSource == ${SourceCode.cells_absmax}) number = vec2(abs(number.x), number.y == 3.0 ? 2.0 : number.y);
+  vec3 colour = numberColour(number, vLook.x, vHue);
+  if (!hasCells || uSource != ${SourceCode.auto} || far == 0.0) return colour;
+  vec2 absmax = halfNumber(texelFetch(uCells, texelOf(vPlaces.x - 1u + place), 0).g);
+  return mix(colour, extremeColour(colour, absmax, vLook.z, vHue), far);
+}
+
+// What lies under one pixel, summed up: the mean, leaning to the strongest of it, so that far
+// plates don't sparkle, don't fade to grey, and don't hide an outlier or a NaN.
+vec3 footprintColour(vec2 cell, vec2 footprint) {
+  int taps = int(clamp(ceil(max(footprint.x, footprint.y)), 1.0, float(uTaps)));
+  if (taps == 1) return cellColour(cell);
+  vec3 sum = vec3(0.0);
+  vec3 strongest = vec3(0.0);
+  float strength = -1.0;
+  for (int i = 0; i < taps; i += 1) {
+    for (int j = 0; j < taps; j += 1) {
+      vec2 offset = (vec2(float(i), float(j)) + 0.5) / float(taps) - 0.5;
+      vec3 colour = cellColour(cell + offset * footprint);
+      vec3 away = colour - uZero;
+      float distance2 = dot(away, away);
+      if (distance2 > strength) {
+        strength = distance2;
+        strongest = colour;
+      }
+      sum += colour;
+    }
+  }
+  return mix(sum / float(taps * taps), strongest, STRONGEST_SHARE);
+}
+
+float lineAt(vec2 cell, vec2 footprint) {
+  vec2 distance_px = abs(fract(cell - 0.5) - 0.5) / footprint;
+  return 1.0 - smoothstep(0.4, 1.0, min(distance_px.x, distance_px.y));
+}
+
+// How much of a pixel is the gap around each whole number: an even tint from afar, a clear cut when near.
+vec2 gutters(vec2 along, vec2 width) {
+  vec2 from_px = abs(fract(along + 0.5) - 0.5) / max(width, vec2(1e-6));
+  vec2 half_px = ${number(GUTTER / 2)} / max(width, vec2(1e-6));
+  vec2 near = clamp(half_px + 0.5 - from_px, 0.0, 1.0);
+  return mix(near, vec2(${number(GUTTER)}), smoothstep(vec2(0.12), vec2(0.3), width));
+}
+
+// A vector's elements as bars from a zero line; a number that is not finite fills its place.
+vec3 barColour(vec2 cell, vec2 footprint, bool upright) {
+  vec2 number = numberOf(sampleAt(cell));
+  vec3 ground = mix(uBackground, vHue, 0.12);
+  if (number.y == 4.0) number = vec2(0.0);
+  if (number.y > 0.0) return numberColour(number, vLook.x, vHue);
+  float share = vLook.x > 0.0 ? clamp(number.x / vLook.x, -1.0, 1.0) : 0.0;
+  float up = upright ? cell.x - 0.5 : 0.5 - cell.x;
+  bool inside = share * up > 0.0 && abs(up) < abs(share) * 0.5;
+  float zero = 1.0 - smoothstep(0.5, 1.2, abs(up) / footprint.x);
+  vec3 bar = share < 0.0 ? mix(uZero, uNegative, 0.85) : vHue;
+  return mix(inside ? bar : ground, uZero, zero * 0.8);
+}
+
+vec3 plateColour(vec2 cell, vec2 footprint) {
+  bool upright = (vSource.w & ${PlateFlag.transposed}u) != 0u;
+  float size_px = 1.0 / max(footprint.x, footprint.y);
+  far = 1.0 - smoothstep(${FAR_px[0]}.0, ${FAR_px[1]}.0, size_px);
+  if (vSource.y == 1u && footprint.x < 1.0 / 16.0 && footprint.y < 1.0 / 2.5) {
+    float gap = smoothstep(2.5, 6.0, 1.0 / footprint.y) * lineAt(vec2(0.5, cell.y), vec2(1.0, footprint.y));
+    return mix(barColour(cell, footprint, upright), uBackground, 0.5 * gap);
+  }
+  vec3 colour = footprintColour(cell, footprint);
+  if (size_px > 1.6) {
+    colour *= 1.0 - 0.30 * lineAt(cell, footprint) * smoothstep(5.0, 14.0, size_px);
+    if (tile().x == 0u) colour *= 1.0 - 0.35 * lineAt(cell / 16.0, footprint / 16.0) * smoothstep(1.6, 5.0, size_px);
+  }
+  return colour;
+}
+
+void main() {
+  uint flags = vSource.w;
+  if (vNormalXy != vec2(0.0)) {
+    float light = 0.34 + 0.16 * vNormalXy.y + 0.06 * vNormalXy.x;
+    outColour = vec4(mix(uBackground, vHue, light), 1.0);
+    return;
+  }
+  vec2 grid = vec2(vSlice.zw);
+  uvec2 kernel = tile();
+  if (kernel.x > 0u) grid *= vec2(float(kernel.x), 1.0 / float(kernel.x));
+  vec2 place = (flags & ${PlateFlag.transposed}u) != 0u ? vUv.xy : vUv.yx;
+  vec2 cell = vec2(vSlice.xy) + place * grid;
+  vec2 footprint = max(fwidth(cell), vec2(1e-6));
+  vec2 edge_px = min(vUv, 1.0 - vUv) / max(fwidth(vUv), vec2(1e-6));
+  float border = 1.0 - smoothstep(0.6, 1.5, min(edge_px.x, edge_px.y));
+  bool missing = (uint(vLook.w) & ${LookFlag.missing}u) != 0u;
+  vec3 colour;
+  if ((flags & ${PlateFlag.ghost | PlateFlag.empty}u) != 0u || missing || !uHasData) {
+    float strength = (flags & ${PlateFlag.ghost}u) != 0u ? 0.24 : 0.12;
+    colour = mix(uBackground, vHue, 0.06 + strength * hatch());
+  } else {
+    colour = plateColour(cell, footprint);
+    vec2 apart = vec2(0.0);
+    if (kernel.x > 0u) apart = gutters(cell / vec2(kernel), footprint / vec2(kernel));
+    float parts = float((flags >> ${SPLIT_SHIFT}u) & ${SPLIT_MOST}u);
+    if (parts > 1.0) {
+      vec2 shares = vec2((flags & ${PlateFlag.splitRows}u) != 0u ? parts : 0.0, 0.0);
+      if (shares.x == 0.0) shares = vec2(0.0, parts);
+      apart = max(apart, gutters(place * shares, footprint / grid * shares) * sign(shares));
+    }
+    colour = mix(colour, mix(uBackground, vHue, 0.1), max(apart.x, apart.y));
+    if (vPlate == uHover.x) {
+      ivec2 at = ivec2(addressAt(cell));
+      bool row = at.x == uHover.y;
+      bool column = at.y == uHover.z;
+      if (row && column) {
+        colour = mix(colour, vec3(1.0), lineAt(cell, footprint) * 0.9);
+      } else if (row || column) {
+        colour = mix(colour, vec3(1.0), 0.16);
+      }
+    }
+  }
+  vec3 rim = mix(uBackground, vHue, 0.85);
+  if (vPlate == uHover.x || vPlate == uSelected) {
+    border = 1.0 - smoothstep(1.6, 2.6, min(edge_px.x, edge_px.y));
+    rim = mix(vHue, vec3(1.0), 0.6);
+  }
+  outColour = vec4(mix(colour, rim, border), 1.0);
+}
+`;
+
+/** Norms beside a plate as bars that grow away from it; a plate that is small on screen has none. */
+export const MARGIN_VERTEX = /* glsl */ `
+uniform float uUnitsPerPixel;
+uniform float uLeast_px;
+in vec2 iCentre;
+in vec2 iSize;
+// Where the tensor's shares begin, the first one and how many are shown, and the bits of MarginFlag.
+in uvec4 iSource;
+// The longer side of the plate, in world units.
+in float iPlate;
+in vec3 iHue;
+out vec2 vUv;
+flat out uvec4 vSource;
+flat out vec3 vHue;
+flat out float vShown;
+
+void main() {
+  vec4 centre = projectionMatrix * viewMatrix * vec4(iCentre, 0.0, 1.0);
+  float size_px = iPlate / (uUnitsPerPixel * max(centre.w, 1e-6));
+  vShown = smoothstep(uLeast_px, uLeast_px * 1.4, size_px);
+  vUv = position.xy + 0.5;
+  vSource = iSource;
+  vHue = iHue;
+  vec3 world = vec3(iCentre + position.xy * iSize * (vShown > 0.0 ? 1.0 : 0.0), 0.0);
+  gl_Position = projectionMatrix * viewMatrix * vec4(world, 1.0);
+}
+`;
+
+export const MARGIN_FRAGMENT = /* glsl */ `
+precision highp float;
+precision highp int;
+precision highp usampler2DArray;
+
+const uint NO_SHARE = ${NO_SHARE}u;
+
+uniform usampler2DArray uOrder;
+uniform bvec2 uSort;
+uniform vec3 uBackground;
+in vec2 vUv;
+flat in uvec4 vSource;
+flat in vec3 vHue;
+flat in float vShown;
+out vec4 outColour;
+
+${TEXEL_GLSL}
+
+void main() {
+  bool isRows = (vSource.w & ${MarginFlag.columns}u) == 0u;
+  bool beside = (vSource.w & ${MarginFlag.beside}u) != 0u;
+  float along = beside ? 1.0 - vUv.y : vUv.x;
+  float away = beside ? 1.0 - vUv.x : vUv.y;
+  float place = along * float(vSource.z);
+  uint at = vSource.y + min(uint(place), vSource.z - 1u);
+  bool sorted = isRows ? uSort.x : uSort.y;
+  if (sorted) at = texelFetch(uOrder, texelOf(vSource.x + at), 0).r;
+  uint bits = texelFetch(uOrder, texelOf(vSource.x + at), 0).g;
+  if (bits == NO_SHARE) discard;
+  float share = float(bits) / ${NO_SHARE - 1}.0;
+  if (away > share) discard;
+  float width = fwidth(along) * float(vSource.z);
+  float gap = (1.0 - smoothstep(0.6, 1.2, min(fract(place), 1.0 - fract(place)) / width)) * smoothstep(0.4, 0.2, width);
+  outColour = vec4(mix(uBackground, vHue, (0.28 + 0.34 * share) * (1.0 - 0.7 * gap)), vShown);
+}
+`;
