@@ -1,6 +1,7 @@
 /** Catalogues of known models, as docs/HTTP.md gives them. */
 
 import type { Block, TensorInfo } from '../src/data/types';
+import catalogues from './catalogues.json';
 
 type Row = [name: string, shape: number[], role: string, block: Block, layer: number | null];
 
@@ -107,4 +108,24 @@ export function experts(layers: number, perLayer: number): TensorInfo[] {
     }
   }
   return tensorsOf(rows);
+}
+
+/** A row of `catalogues.json`, as tests/viewer/catalogues.py writes it. */
+type Recorded = [
+  ...[name: string, shape: number[], role: string, block: Block, layer: number | null, tiedTo: string | null],
+  ...[samples: number, grid: [number, number], array: TensorInfo['array']],
+  ...[rowGroups: number, columnGroups: number, transposed: 0 | 1],
+];
+
+/** Names of the models whose real catalogues are kept. */
+export const RECORDED = Object.keys(catalogues);
+
+/** The catalogue of a real model, recorded. */
+export function recorded(model: string): TensorInfo[] {
+  const rows = (catalogues as unknown as Record<string, Recorded[]>)[model]!;
+  return rows.map((row, index) => ({
+    ...tensorsOf([[row[0], row[1], row[2], row[3], row[4]]])[0]!,
+    ...{ index, tied_to: row[5], samples: row[6], grid: row[7], array: row[8] },
+    ...{ row_groups: row[9], column_groups: row[10], transposed: row[11] === 1 },
+  }));
 }

@@ -1,6 +1,7 @@
 /** What a layout is made of. World units; x to the right, y up (so the flow runs toward -y), z to the viewer. */
 
 import type { Block, TensorInfo } from '../data/types';
+import type { Rgb } from './colour';
 
 /** One tensor as a flat plate whose front shows its samples. */
 export interface Box {
@@ -43,7 +44,7 @@ export interface Slice {
 }
 
 /** A ground is a filled rectangle behind blocks that belong together: two points and a thickness. */
-export type LineKind = 'spine' | 'flow' | 'sum' | 'bracket' | 'tie' | 'ground';
+export type LineKind = 'spine' | 'flow' | 'sum' | 'bracket' | 'tie' | 'ground' | 'dimension';
 
 /** A path on the plane behind the plates. */
 export interface Line {
@@ -56,6 +57,8 @@ export interface Line {
   /** Tensors whose blocks it comes from and leads to; none for a line that is no flow. */
   from: number[];
   to: number[];
+  /** Its own colour, where it has one. */
+  hue?: Rgb;
 }
 
 export interface Label {
@@ -73,6 +76,8 @@ export interface Label {
   tone: 'title' | 'plain';
   /** What is shown where the whole text would cover what it names. */
   short?: string;
+  /** Colour of its letters, where it has one. */
+  hue?: Rgb;
 }
 
 export interface Rect {

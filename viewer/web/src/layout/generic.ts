@@ -1,4 +1,7 @@
-/** A model of unknown build: modules in the order of its tree, set like lines of text under their headings. */
+/**
+ * A model of unknown build: its module tree as nested headings, in the order of registration. What is
+ * known is the tree and not the flow, so no ribbon claims that one module feeds the next.
+ */
 
 import type { TensorInfo } from '../data/types';
 import { fitOf, rectOf, union, type Box, type Label, type Layout, type Line, type Region } from './boxes';
@@ -7,33 +10,71 @@ import { groupByModule, makeUnit, moduleOf, placeUnit, type Unit } from './units
 
 const UNIT_GAP = 2.4;
 const ROW_GAP = 3.2;
-const HEADING = 4;
-const SECTION_GAP = 5;
+const HEADING = 4.6;
+const SECTION_GAP = 6;
+const GROUP_GAP = 4.2;
+const GROUND_MARGIN = 1.2;
+
+/** What one block repeats: a residual block, a cell. */
+interface Group {
+  title: string;
+  units: Unit[];
+}
 
 interface Section {
   title: string;
   layer: number | null;
-  units: Unit[];
+  groups: Group[];
 }
+
+const isNumber = (part: string) => /^\d+$/.test(part);
 
 /** A heading for each block: the path down to its number, else the top-level module. */
 export function sectionTitle(name: string): string {
   const parts = moduleOf(name).split('.');
-  const numbered = parts.findIndex((part) => /^\d+$/.test(part));
+  const numbered = parts.findIndex(isNumber);
   return parts.slice(0, numbered >= 0 ? numbered + 1 : 1).join('.');
 }
 
+/** What is numbered within a section: the path from there to the next number, "layers.2". */
+function groupTitle(name: string, section: string): string {
+  const parts = moduleOf(name).split('.').slice(section.split('.').length);
+  const numbered = parts.findIndex(isNumber);
+  return numbered >= 0 ? parts.slice(0, numbered + 1).join('.') : '';
+}
+
+/** The path that all numbered sections share, "resnet.encoder"; it says nothing on a heading. */
+function sharedPath(paths: readonly string[]): string {
+  const deep = [...new Set(paths)].map((path) => path.split('.')).filter((parts) => parts.length > 2);
+  if (deep.length < 2) return '';
+  // "stages.0", not "0": the last word before the number stays.
+  const most = Math.min(...deep.map((parts) => parts.length)) - 2;
+  let depth = 0;
+  while (depth < most && deep.every((parts) => parts[depth] === deep[0]![depth])) depth += 1;
+  return depth === 0 ? '' : `${deep[0]!.slice(0, depth).join('.')}.`;
+}
+
 function sectionsOf(tensors: readonly TensorInfo[]): Section[] {
-  const groups = groupByModule(tensors);
-  const sections: Section[] = [];
-  for (const group of groups) {
-    const title = sectionTitle(group[0]!.name);
-    let last = sections.at(-1);
-    if (!last || last.title !== title) {
-      last = { title, layer: group[0]!.layer, units: [] };
-      sections.push(last);
+  const sections: (Section & { path: string })[] = [];
+  for (const tensors_ of groupByModule(tensors)) {
+    const { name, layer } = tensors_[0]!;
+    const path = sectionTitle(name);
+    let section = sections.at(-1);
+    if (!section || section.path !== path) {
+      section = { path, title: path, layer, groups: [] };
+      sections.push(section);
     }
-    last.units.push(makeUnit(group));
+    const title = groupTitle(name, path);
+    let group = section.groups.at(-1);
+    if (!group || group.title !== title) {
+      group = { title, units: [] };
+      section.groups.push(group);
+    }
+    group.units.push(makeUnit(tensors_));
+  }
+  const shared = sharedPath(sections.map((section) => section.path));
+  for (const section of sections) {
+    if (section.path.startsWith(shared)) section.title = section.path.slice(shared.length);
   }
   return sections;
 }
@@ -42,11 +83,9 @@ function sectionsOf(tensors: readonly TensorInfo[]): Section[] {
 function lineWidths(sections: readonly Section[], aspect: number): number[] {
   let area = 0;
   let widest = 0;
-  for (const { units } of sections) {
-    for (const unit of units) {
-      area += (unit.width + UNIT_GAP) * (unit.height + ROW_GAP + HEADING);
-      widest = Math.max(widest, unit.width);
-    }
+  for (const unit of sections.flatMap(({ groups }) => groups.flatMap((group) => group.units))) {
+    area += (unit.width + UNIT_GAP) * (unit.height + ROW_GAP + HEADING);
+    widest = Math.max(widest, unit.width);
   }
   const even = Math.sqrt(area * aspect);
   return [0.8, 1, 1.2, 1.4, 1.7, 2, 2.5].map((factor) => Math.max(widest, even * factor));
@@ -63,7 +102,7 @@ export function genericLayout(tensors: readonly TensorInfo[], aspect: number): L
   );
 }
 
-/** Lines of at most this length; a thread at the left says which way the data goes. */
+/** Lines of at most this length. */
 function layoutLines(sections: readonly Section[], limit: number): Layout {
   const boxes: Box[] = [];
   const labels: Label[] = [];
@@ -74,60 +113,101 @@ function layoutLines(sections: readonly Section[], limit: number): Layout {
   let shelf = 0;
   for (const section of sections) {
     // A short section goes beside the one before it where there is room.
-    const wish = section.units.reduce((sum, unit) => sum + unit.width + UNIT_GAP, 0);
+    const wish = section.groups.reduce((sum, group) => sum + widthOf(group) + GROUP_GAP, 0);
     if (x > 0 && x + wish > limit) {
       top -= shelf + SECTION_GAP;
       x = 0;
       shelf = 0;
     }
-    const placed = placeSection(section, x, top, limit);
+    const placed = placeSection(section, x, top - HEADING, limit);
     boxes.push(...placed.boxes);
+    lines.push(...placed.grounds);
+    labels.push(...placed.labels);
     const rect = union(placed.boxes.map(rectOf));
     regions.push({ title: section.title, layer: section.layer, rect });
     labels.push({
       text: section.title,
-      x: rect.left,
-      y: rect.top + 1.6,
+      x: rect.left - GROUND_MARGIN,
+      y: rect.top + (section.groups.some((group) => group.title !== '') ? HEADING : 1.6),
       priority: 1,
-      span: Math.max(rect.right - rect.left, 8),
+      span: Math.max(rect.right - rect.left, 12),
       anchor: 'corner',
       tone: 'title',
     });
     shelf = Math.max(shelf, top - rect.bottom);
     x = rect.right + SECTION_GAP;
   }
-  for (const box of boxes) labels.push(boxLabel(box));
   const bounds = union(boxes.map(rectOf));
-  lines.push({
-    kind: 'flow',
-    points: [
-      [bounds.left - 4, bounds.top],
-      [bounds.left - 4, bounds.bottom],
-    ],
-    block: 'other',
-    arrow: true,
-    thickness: 0.5,
-    from: [],
-    to: [],
-  });
-  const core = { ...bounds, left: bounds.left - 6, top: bounds.top + HEADING };
+  const margin = GROUND_MARGIN;
+  const core = {
+    ...{ left: bounds.left - margin, right: bounds.right + margin, bottom: bounds.bottom - margin },
+    top: bounds.top + HEADING,
+  };
   return { boxes, lines, labels, regions, cloud: null, core, bounds: core };
 }
 
-function placeSection(section: Section, startX: number, top: number, limit: number): { boxes: Box[] } {
-  const boxes: Box[] = [];
+const widthOf = ({ units }: Group) => units.reduce((sum, unit) => sum + unit.width + UNIT_GAP, -UNIT_GAP);
+
+interface PlacedSection {
+  boxes: Box[];
+  labels: Label[];
+  grounds: Line[];
+}
+
+/** Blocks beside each other, each on a ground of its own; a block longer than a line wraps within itself. */
+function placeSection(section: Section, startX: number, startTop: number, limit: number): PlacedSection {
+  const placed: PlacedSection = { boxes: [], labels: [], grounds: [] };
+  const titled = section.groups.some((group) => group.title !== '');
   let x = startX;
-  let rowTop = top - HEADING;
-  let rowHeight = 0;
-  for (const unit of section.units) {
-    if (x > startX && x + unit.width > limit) {
+  let top = startTop - (titled ? HEADING : 0);
+  let height = 0;
+  for (const group of section.groups) {
+    if (x > startX && x + widthOf(group) > limit) {
+      top -= height + ROW_GAP + (titled ? HEADING : 0);
       x = startX;
-      rowTop -= rowHeight + ROW_GAP;
-      rowHeight = 0;
+      height = 0;
     }
-    boxes.push(...placeUnit(unit, x, rowTop));
-    x += unit.width + UNIT_GAP;
-    rowHeight = Math.max(rowHeight, unit.height);
+    const boxes: Box[] = [];
+    let [at, rowTop, rowHeight] = [x, top, 0];
+    for (const unit of group.units) {
+      if (at > x && at + unit.width > limit) {
+        rowTop -= rowHeight + ROW_GAP;
+        [at, rowHeight] = [x, 0];
+      }
+      const own = placeUnit(unit, at, rowTop);
+      boxes.push(...own);
+      placed.labels.push(...own.map(boxLabel));
+      at += unit.width + UNIT_GAP;
+      rowHeight = Math.max(rowHeight, unit.height);
+    }
+    const rect = union(boxes.map(rectOf));
+    placed.boxes.push(...boxes);
+    if (group.title !== '') {
+      placed.grounds.push(ground(rect));
+      placed.labels.push({
+        text: group.title,
+        ...{ x: rect.left - GROUND_MARGIN, y: rect.top + 1.6, priority: 3, span: (rect.right - rect.left) / 3 },
+        ...{ anchor: 'corner', tone: 'plain' },
+      });
+    }
+    height = Math.max(height, top - rect.bottom);
+    x = rect.right + GROUP_GAP;
   }
-  return { boxes };
+  return placed;
+}
+
+function ground(rect: { left: number; right: number; bottom: number; top: number }): Line {
+  const y = (rect.top + rect.bottom) / 2;
+  return {
+    kind: 'ground',
+    points: [
+      [rect.left - GROUND_MARGIN, y],
+      [rect.right + GROUND_MARGIN, y],
+    ],
+    block: 'other',
+    arrow: false,
+    thickness: rect.top - rect.bottom + 2 * GROUND_MARGIN,
+    from: [],
+    to: [],
+  };
 }

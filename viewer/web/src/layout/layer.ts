@@ -62,9 +62,12 @@ export const tensorsIn = (units: readonly Unit[]): number[] =>
   units.flatMap((unit) => unit.boxes.map((box) => box.tensor));
 
 /** Rows of units, each from the spine outward. The first row has the last unit of the flow innermost. */
-function sideRows(units: readonly Unit[]): Unit[][] {
+function sideRows(all: readonly Unit[]): Unit[][] {
+  const wraps = all.length > MOST_IN_ONE_ROW;
+  // Where experts wrap into rows, their router stays with the first, which the stream comes into.
+  const units = wraps ? all.filter((unit) => unit.role !== 'router') : all;
   const area = units.reduce((sum, unit) => sum + (unit.width + UNIT_GAP) * (unit.height + ROW_GAP), 0);
-  const limit = units.length > MOST_IN_ONE_ROW ? Math.max(LEAST_LIMIT, Math.sqrt(area)) : Infinity;
+  const limit = wraps ? Math.max(LEAST_LIMIT, Math.sqrt(area)) : Infinity;
   const rows: Unit[][] = [[]];
   let width = 0;
   for (const unit of [...units].reverse()) {
@@ -75,6 +78,7 @@ function sideRows(units: readonly Unit[]): Unit[][] {
     rows.at(-1)!.push(unit);
     width += unit.width + UNIT_GAP;
   }
+  if (wraps) rows[0]!.push(...all.filter((unit) => unit.role === 'router'));
   return rows;
 }
 

@@ -16,7 +16,7 @@ export function plateLabels(boxes: readonly Box[]): Label[] {
 /** The label over a plate; strips keep theirs for when they are large on screen. */
 export function boxLabel(box: Box): Label {
   const thin = Math.min(box.width, box.height);
-  if (thin >= STRIP * 2 || box.block === 'norm') return nameOver(box, box.label);
+  if (thin >= STRIP * 2) return nameOver(box, box.label);
   const under = { x: box.x, y: box.y - box.height / 2, anchor: 'below' } as const;
   return { ...nameOver(box, box.label), ...(box.width > box.height ? under : {}), span: thin * 2 };
 }

@@ -30,8 +30,8 @@ export function isTransformer(tensors: readonly TensorInfo[]): boolean {
   return tensors.some(({ layer, block }) => layer !== null && (block === 'attention' || block === 'mlp'));
 }
 
-/** Width of a residual stream: what most norms of its layers have, else the embedding's columns. */
-function modelWidth(layered: readonly TensorInfo[], all: readonly TensorInfo[]): number {
+/** The length that most norms of these layers have. */
+export function commonWidth(layered: readonly TensorInfo[]): number | null {
   const counts = new Map<number, number>();
   for (const tensor of layered) {
     if (tensor.block !== 'norm' || matrixShape(tensor)[0] !== 1) continue;
@@ -39,8 +39,13 @@ function modelWidth(layered: readonly TensorInfo[], all: readonly TensorInfo[]):
     counts.set(width, (counts.get(width) ?? 0) + 1);
   }
   const [common] = [...counts].sort((a, b) => b[1] - a[1] || b[0] - a[0]);
+  return common?.[0] ?? null;
+}
+
+/** Width of a residual stream: that of its norms, else the embedding's columns. */
+function modelWidth(layered: readonly TensorInfo[], all: readonly TensorInfo[]): number {
   const embedding = all.find((tensor) => tensor.role === 'token_embedding' && tensor.shape.length === 2);
-  return embedding && (!common || counts.has(embedding.shape[1]!)) ? embedding.shape[1]! : (common?.[0] ?? 64);
+  return commonWidth(layered) ?? embedding?.shape[1] ?? 64;
 }
 
 /** The path down to a layer's number. */

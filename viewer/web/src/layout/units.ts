@@ -84,6 +84,9 @@ const PART_NAMES = ['Q', 'K', 'V'];
 function labelOf(tensor: TensorInfo, isMain: boolean): string {
   const module = leafOf(moduleOf(tensor.name));
   const own = ROLE_LABELS[tensor.role] ?? (/^\d+$/.test(module) ? moduleOf(tensor.name).split('.').slice(-2).join('.') : module);
+  if (tensor.shape.length === 3 && tensor.row_groups === tensor.shape[0]) {
+    return `${leafOf(tensor.name)} × ${tensor.shape[0]}`;
+  }
   if (!isMain) return ROLE_LABELS[tensor.role] ?? leafOf(tensor.name);
   return tensor.tied_to === null ? own : `${own} (tied to ${leafOf(moduleOf(tensor.tied_to))})`;
 }
@@ -174,7 +177,9 @@ function placePlates(plates: readonly TensorInfo[], options: UnitOptions, boxes:
   for (const plate of plates) {
     const transposed = (options.outputs === 'across') !== plate.transposed && plate.role !== 'conv';
     const [w, h] = plateSize(plate, transposed);
-    boxes.push(boxOf(plate, true, { x: x + w / 2, y: -h / 2, width: w, height: h, transposed }));
+    const box = boxOf(plate, true, { x: x + w / 2, y: -h / 2, width: w, height: h, transposed });
+    // Several matrices of one module are told apart by their own names.
+    boxes.push(plates.length > 1 && !box.label.includes('×') ? { ...box, label: leafOf(plate.name) } : box);
     x += w + PLATE_GAP;
     height = Math.max(height, h);
   }

@@ -15,6 +15,7 @@ import {
 } from 'three';
 import { Vector3 } from 'three';
 import type { Label } from '../layout/boxes';
+import { toCss } from '../layout/colour';
 import { placeLabels, type LabelCandidate } from '../layout/labels';
 import { LABEL_FRAGMENT, LABEL_VERTEX } from './shaders';
 
@@ -62,6 +63,8 @@ export class Labels {
   readonly mesh: Mesh<InstancedBufferGeometry, ShaderMaterial>;
   readonly bytes: number;
   private readonly labels: readonly Entry[];
+  /** What is named for the moment, over everything else. */
+  private passing: readonly Entry[] = [];
   private readonly glyphs = new Map<string, Glyph>();
   private readonly texture: CanvasTexture;
   private readonly ratio: number;
@@ -69,12 +72,12 @@ export class Labels {
   private readonly rects = new Float32Array(MOST_SHOWN * 4);
   private readonly atlas = new Float32Array(MOST_SHOWN * 4);
 
-  /** `ratio`: device pixels per CSS pixel. */
-  constructor(labels: readonly Label[], ratio: number) {
+  /** `ratio`: device pixels per CSS pixel. `passing`: all that `showPassing` may be given. */
+  constructor(labels: readonly Label[], ratio: number, passing: readonly Label[] = []) {
     // Each label and its short form are two entries; which of them is placed depends on the distance.
     this.labels = labels.flatMap(withShort).sort((a, b) => a.priority - b.priority);
     this.ratio = ratio;
-    const canvas = this.drawAtlas();
+    const canvas = this.drawAtlas([...passing.flatMap(withShort), ...this.labels]);
     this.bytes = canvas.width * canvas.height * 4;
     this.texture = new CanvasTexture(canvas);
     this.texture.minFilter = LinearFilter;
@@ -116,7 +119,8 @@ export class Labels {
     const projected = camera.projectionMatrix.clone().multiply(camera.matrixWorldInverse);
     const toView = camera.matrixWorldInverse.elements;
     const pixelsPerUnit = (depth: number) => (height_px / 2) * (camera.projectionMatrix.elements[5]! / depth);
-    this.labels.forEach((label, id) => {
+    const labels = [...this.passing, ...this.labels];
+    labels.forEach((label, id) => {
       const glyph = this.glyphs.get(keyOf(label));
       if (!glyph) return;
       at.set(label.x, label.y, label.z ?? 0);
@@ -133,7 +137,13 @@ export class Labels {
       const [dx, dy] = offsetOf(label.anchor, width, height);
       candidates.push({ id, left: x + dx, top: y - dy - height, width, height, priority: label.priority });
     });
-    this.write(placeLabels(candidates).slice(0, MOST_SHOWN), width_px, height_px);
+    const shown = placeLabels(candidates).slice(0, MOST_SHOWN);
+    this.write(shown.map((id) => labels[id]!), width_px, height_px);
+  }
+
+  /** Labels for the moment; seen from the next `place` on. */
+  showPassing(labels: readonly Label[]): void {
+    this.passing = labels.flatMap(withShort);
   }
 
   dispose(): void {
@@ -142,10 +152,9 @@ export class Labels {
     this.mesh.material.dispose();
   }
 
-  private write(ids: readonly number[], width_px: number, height_px: number): void {
+  private write(shown: readonly Entry[], width_px: number, height_px: number): void {
     const { image } = this.texture as { image: HTMLCanvasElement };
-    ids.forEach((id, index) => {
-      const label = this.labels[id]!;
+    shown.forEach((label, index) => {
       const glyph = this.glyphs.get(keyOf(label))!;
       const [dx, dy] = offsetOf(label.anchor, glyph.width / this.ratio, glyph.height / this.ratio);
       this.anchors.set([label.x, label.y, label.z ?? 0], index * 3);
@@ -156,17 +165,17 @@ export class Labels {
       );
     });
     const { geometry } = this.mesh;
-    geometry.instanceCount = ids.length;
+    geometry.instanceCount = shown.length;
     for (const name of ['iAnchor', 'iRect_px', 'iAtlas']) geometry.getAttribute(name).needsUpdate = true;
     (this.mesh.material.uniforms.uViewport_px!.value as Vector2).set(width_px * this.ratio, height_px * this.ratio);
   }
 
   /** Every text once, in order of priority, until the atlas is full. */
-  private drawAtlas(): HTMLCanvasElement {
+  private drawAtlas(labels: readonly Entry[]): HTMLCanvasElement {
     const canvas = document.createElement('canvas');
     const context = canvas.getContext('2d')!;
     let [x, y, rowHeight] = [0, 0, 0];
-    for (const label of this.labels) {
+    for (const label of labels) {
       const key = keyOf(label);
       if (this.glyphs.has(key)) continue;
       context.font = FONTS[label.tone];
@@ -185,7 +194,7 @@ export class Labels {
     canvas.width = ATLAS_WIDTH * this.ratio;
     canvas.height = Math.max(y + rowHeight, 1);
     const drawn = new Set<string>();
-    for (const label of this.labels) {
+    for (const label of labels) {
       const key = keyOf(label);
       const glyph = this.glyphs.get(key);
       if (!glyph || drawn.has(key)) continue;
@@ -196,7 +205,7 @@ export class Labels {
   }
 }
 
-const keyOf = (label: Label) => `${label.tone} ${label.text}`;
+const keyOf = (label: Label) => `${label.tone} ${label.hue?.join() ?? ''} ${label.text}`;
 
 /** From the anchor to the pill's lower left corner, CSS pixels, y up. */
 function offsetOf(anchor: Label['anchor'], width: number, height: number): [number, number] {
@@ -219,7 +228,7 @@ function drawPill(context: CanvasRenderingContext2D, label: Label, glyph: Glyph,
   context.scale(ratio, ratio);
   context.font = FONTS[label.tone];
   context.textBaseline = 'middle';
-  context.fillStyle = label.tone === 'title' ? '#ffffff' : '#d5deea';
+  context.fillStyle = label.hue ? toCss(label.hue) : label.tone === 'title' ? '#ffffff' : '#d5deea';
   context.fillText(label.text, PAD_X, HEIGHT_px[label.tone] / 2 + 0.5);
   context.restore();
 }

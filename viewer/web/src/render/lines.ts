@@ -7,7 +7,7 @@ import { LINE_FRAGMENT, LINE_VERTEX } from './shaders';
 import type { SceneTheme } from './theme';
 
 const DEPTHS: Record<Line['kind'], number> = {
-  ...{ ground: -1.15, spine: -0.9, flow: -0.55, sum: -0.5, bracket: -0.55, tie: -0.7 },
+  ...{ ground: -1.15, spine: -0.9, flow: -0.55, sum: -0.5, bracket: -0.55, tie: -0.7, dimension: 0.05 },
 };
 
 interface Triangles {
@@ -60,6 +60,7 @@ export class Lines {
 
 function colourOf(line: Line, theme: SceneTheme): [Rgb, number] {
   if (line.kind === 'spine') return [theme.spine, 0.2];
+  if (line.hue) return [line.hue, 1];
   if (line.kind === 'sum') return [mix(theme.spine, [1, 1, 1], 0.35), 1];
   if (line.kind === 'bracket') return [theme.frame, 1];
   if (line.kind === 'ground') return [blockHue(line.block), 0.1];

@@ -10,6 +10,7 @@ import { Labels } from './labels';
 import { Lines } from './lines';
 import { colouredOf, orderStarts, ordersOf, plateLook, type PlateLook, type Served } from './looks';
 import { Margins } from './margins';
+import { DimensionMarks } from './marks';
 import { Plates } from './plates';
 import { PictureTextures } from './textures';
 import { cornersOf } from './rig';
@@ -41,6 +42,9 @@ export class View {
   private readonly margins: Margins;
   private readonly lines: Lines;
   private readonly labels: Labels;
+  private readonly marks: DimensionMarks;
+  private hovered = -1;
+  private selected = -1;
   /** The camera that the labels were placed for. */
   private cameraKey: number[] = [];
   /** The snapshot on screen, null where there is none to show. */
@@ -65,8 +69,9 @@ export class View {
     this.plates = new Plates(this.layout.boxes, plan, this.textures, starts, TAPS[kind]);
     this.margins = new Margins(this.layout.boxes, plan, starts);
     this.lines = new Lines(this.layout.lines, options.theme);
-    this.labels = new Labels(this.layout.labels, options.ratio);
-    this.scene.add(this.plates.mesh, this.margins.mesh, this.lines.mesh, this.labels.mesh);
+    this.marks = new DimensionMarks(this.layout, plan.tensors, options.theme);
+    this.labels = new Labels(this.layout.labels, options.ratio, this.marks.vocabulary);
+    this.scene.add(this.plates.mesh, this.margins.mesh, this.lines.mesh, this.marks.group, this.labels.mesh);
     this.cloud = this.layout.cloud ? new Cloud(this.layout.cloud, MOST_POINTS[kind], options.ratio) : null;
     if (this.cloud) this.scene.add(this.cloud.points, this.cloud.frame);
     this.paint(options.theme);
@@ -131,6 +136,7 @@ export class View {
     this.plates.paint(theme);
     this.margins.paint(theme);
     this.lines.paint(theme);
+    this.marks.paint(theme);
     this.cloud?.paint(theme);
   }
 
@@ -142,6 +148,7 @@ export class View {
     this.labels.place(camera, width_px, height_px);
     this.lines.setView(camera, height_px);
     this.margins.setView(camera, height_px);
+    this.marks.setView(camera, height_px);
   }
 
   /** The points that must be in sight to see everything. */
@@ -155,6 +162,8 @@ export class View {
 
   /** False if nothing changed by it. */
   highlight(cell: CellAddress | null): boolean {
+    this.hovered = cell?.plate ?? -1;
+    this.mark();
     return this.plates.highlight(cell);
   }
 
@@ -163,7 +172,17 @@ export class View {
   }
 
   select(tensor: number | null): void {
-    this.plates.select(tensor === null ? -1 : this.plateOf(tensor));
+    this.selected = tensor === null ? -1 : this.plateOf(tensor);
+    this.plates.select(this.selected);
+    this.mark();
+  }
+
+  /** Names the axes of the tensor under the pointer, or else of the chosen one. */
+  private mark(): void {
+    const labels = this.marks.mark(this.hovered >= 0 ? this.hovered : this.selected);
+    if (!labels) return;
+    this.labels.showPassing(labels);
+    this.cameraKey = [];
   }
 
   /** The part of the picture that a tensor or its neighbours take, to fly to. */
@@ -205,6 +224,7 @@ export class View {
     this.plates.dispose();
     this.margins.dispose();
     this.lines.dispose();
+    this.marks.dispose();
     this.labels.dispose();
     this.cloud?.dispose();
     this.textures.dispose();
