@@ -176,7 +176,7 @@ function placeSection(section: Section, startX: number, startTop: number, limit:
       }
       const own = placeUnit(unit, at, rowTop);
       boxes.push(...own);
-      placed.labels.push(...own.map(boxLabel));
+      placed.labels.push(...own.map(boxLabel).filter((label) => label.text !== section.title));
       at += unit.width + UNIT_GAP;
       rowHeight = Math.max(rowHeight, unit.height);
     }

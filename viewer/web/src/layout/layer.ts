@@ -20,6 +20,8 @@ const SPINE_STEP = 1.5;
 /** Between the blocks of one layer and the next on the same side. */
 const LAYER_GAP = 2.8;
 const GROUND_MARGIN = 0.9;
+/** Room under experts for their number. */
+const EXPERTS_LABEL = 6;
 /** Sides with more blocks than any dense layer has (experts) wrap, into about a square but not below this width. */
 const LEAST_LIMIT = 90;
 const MOST_IN_ONE_ROW = 6;
@@ -187,12 +189,13 @@ function placeSide(sublayer: Sublayer, stream: Stream, placed: PlacedLayer): voi
   }
   const boxes = all.flat().flatMap((one) => one.boxes);
   placed.boxes.push(...boxes);
-  placed.labels.push(...plateLabels(boxes));
+  const experts = expertsLabel(sublayer.units, boxes);
+  placed.labels.push(...plateLabels(boxes), ...experts);
   placed.lines.push(groundOf(boxes, innermost(sublayer).block));
   const back = top - innermost(sublayer).boxes[0]!.height / 2;
   placed.lines.push(...flowOf(all, { sign, bus, back }, stream));
   lanes.spine = back - SPINE_STEP * 1.6;
-  lanes[side] = bottom - LAYER_GAP;
+  lanes[side] = bottom - LAYER_GAP - (experts.length > 0 ? EXPERTS_LABEL : 0);
 }
 
 /** From the stream to the readers, through the blocks, and back into it. */
@@ -263,6 +266,20 @@ function betweenSlices({ unit, boxes }: PlacedUnit, to: number[]): Line[] {
       ...{ from: tensorsIn([unit]), to, arrow: false },
     });
   });
+}
+
+/** How many there are, where each expert is a module of its own. */
+function expertsLabel(units: readonly Unit[], boxes: readonly Box[]): Label[] {
+  const numbers = new Set(units.flatMap((unit) => /^.*\bexperts\.\d+/.exec(unit.module) ?? []));
+  if (numbers.size < 2) return [];
+  const { left, right, bottom } = union(boxes.map(rectOf));
+  return [
+    {
+      text: `${numbers.size} experts`,
+      ...{ x: (left + right) / 2, y: bottom - GROUND_MARGIN, priority: 4, span: (right - left) / 2 },
+      ...{ anchor: 'below', tone: 'plain' },
+    },
+  ];
 }
 
 /** A tinted ground holds a side's blocks together, also where they are too small to tell apart. */

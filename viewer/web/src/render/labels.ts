@@ -34,20 +34,19 @@ const LEAST_SPAN_px = 28;
 /** Labels up to this priority name main parts and are kept also where these are small. */
 const MAIN_PRIORITY = 4;
 
-/** A label shown from `near_px` of its span on, and below `far_px`. */
+/** A label, or one of its two forms: of all that are seen, either the whole or the short ones are shown. */
 interface Entry extends Label {
-  near_px: number;
-  far_px: number;
+  form: 'only' | 'whole' | 'short';
 }
 
-/** A label over something less than three times as high as the label itself gives way to its short form. */
+/** Where one label has less room than three times its own height, all give way to their short forms. */
 const ROOMY_px = 60;
 
 function withShort(label: Label): Entry[] {
-  if (label.short === undefined) return [{ ...label, near_px: 0, far_px: Infinity }];
+  if (label.short === undefined) return [{ ...label, form: 'only' }];
   return [
-    { ...label, near_px: ROOMY_px, far_px: Infinity },
-    { ...label, text: label.short, tone: 'plain', near_px: 0, far_px: ROOMY_px },
+    { ...label, form: 'whole' },
+    { ...label, text: label.short, tone: 'plain', form: 'short' },
   ];
 }
 
@@ -114,7 +113,8 @@ export class Labels {
 
   /** Chooses and places the labels for this camera; sizes in CSS pixels. */
   place(camera: PerspectiveCamera, width_px: number, height_px: number): void {
-    const candidates: LabelCandidate[] = [];
+    const candidates: (LabelCandidate & { form: Entry['form'] })[] = [];
+    let isTight = false;
     const at = new Vector3();
     const projected = camera.projectionMatrix.clone().multiply(camera.matrixWorldInverse);
     const toView = camera.matrixWorldInverse.elements;
@@ -131,13 +131,17 @@ export class Labels {
       const [width, height] = [glyph.width / this.ratio, glyph.height / this.ratio];
       const span_px = label.span * pixelsPerUnit(depth);
       const needed_px = label.priority <= MAIN_PRIORITY ? height * 0.9 : Math.min(Math.max(width * 0.72, LEAST_SPAN_px), 44);
-      if (span_px < needed_px || span_px < label.near_px || span_px >= label.far_px) return;
+      if (label.form === 'whole' && span_px < ROOMY_px) isTight = true;
+      if (span_px < needed_px) return;
       const x = (at.x * 0.5 + 0.5) * width_px;
       const y = (0.5 - at.y * 0.5) * height_px;
       const [dx, dy] = offsetOf(label.anchor, width, height);
-      candidates.push({ id, left: x + dx, top: y - dy - height, width, height, priority: label.priority });
+      const { form, priority } = label;
+      candidates.push({ id, form, left: x + dx, top: y - dy - height, width, height, priority });
     });
-    const shown = placeLabels(candidates).slice(0, MOST_SHOWN);
+    const unwanted = isTight ? 'whole' : 'short';
+    const wanted = candidates.filter(({ form }) => form !== unwanted);
+    const shown = placeLabels(wanted).slice(0, MOST_SHOWN);
     this.write(shown.map((id) => labels[id]!), width_px, height_px);
   }
 
