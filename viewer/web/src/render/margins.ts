@@ -24,7 +24,7 @@ import type { SceneTheme } from './theme';
 const GAP = 0.12;
 const REACH = 0.75;
 /** A plate whose longer side is shorter than this on screen has no margins. */
-const LEAST_px = 240;
+const LEAST_px = 140;
 
 interface Strip {
   centre: [number, number];
@@ -42,6 +42,7 @@ function stripsOf(box: Box, plan: Plan, at: number): Strip[] {
   return slicesOf(box, tensor).flatMap((slice) => {
     const plate = Math.max(slice.width, slice.height);
     const reach = Math.min(REACH, plate * 0.1);
+    const gap = Math.min(GAP, plate * 0.02);
     return (['rows', 'columns'] as const).map((axis): Strip => {
       const beside = (axis === 'rows') !== box.transposed;
       const flags = (beside ? MarginFlag.beside : 0) | (axis === 'columns' ? MarginFlag.columns : 0);
@@ -49,8 +50,8 @@ function stripsOf(box: Box, plan: Plan, at: number): Strip[] {
         axis === 'rows' ? [at, slice.row, slice.rows] : [at + rows, slice.column, slice.columns];
       return {
         centre: beside
-          ? [slice.x - slice.width / 2 - GAP - reach / 2, slice.y]
-          : [slice.x, slice.y + slice.height / 2 + GAP + reach / 2],
+          ? [slice.x - slice.width / 2 - gap - reach / 2, slice.y]
+          : [slice.x, slice.y + slice.height / 2 + gap + reach / 2],
         size: beside ? [reach, slice.height] : [slice.width, reach],
         source: [base, first, count, flags],
         plate,

@@ -155,8 +155,9 @@ vec2 numberOf(uint place) {
   uint bits = texelFetch(uHalf, texel, 0).r;
   if (uWeights.y == 0.0) return halfNumber(bits);
   uint other = texelFetch(uHalf2, texel, 0).r;
-  if (uWeights.y < 0.0 && bits == other && (uint(vLook.w) & ${LookFlag.moved}u) != 0u) return vec2(0.0, 4.0);
-  return blend(halfNumber(bits), halfNumber(other), uWeights);
+  vec2 number = blend(halfNumber(bits), halfNumber(other), uWeights);
+  bool unresolved = uWeights.y < 0.0 && bits == other && (uint(vLook.w) & ${LookFlag.moved}u) != 0u;
+  return unresolved && number.y == 0.0 ? vec2(0.0, 4.0) : number;
 }
 
 vec3 cellColour(vec2 cell) {
