@@ -254,3 +254,26 @@ def test_two_runs_show_their_difference(
     watched.seek(2)
     assert scene.coloured(0)["second"] == 1, "the shorter run's newest"
     assert "difference from other at iteration 1" in scene.text("legend-coloured")
+
+
+def test_while_playing_values_between_two_snapshots_are_mixed_and_marked_as_such(
+    scene: Scene, colours: Colours
+):
+    scene.fly_to(1)
+    scene.watched.seek(0)
+    assert scene.coloured()["weights"] == [1, 0]
+    scene.page.click('[data-test="look-open"]')
+    scene.page.check('[data-test="interpolate"]')
+    scene.page.keyboard.press("Escape")
+    scene.page.select_option('[data-test="speed"]', "0.25")
+    scene.page.evaluate("window.paramviz.play()")
+    scene.watched.wait(
+        "(({second, weights}) => second === 1 && weights[1] > 0.2)(window.paramviz.state().views[0].coloured)"
+    )
+    assert "interpolated values between 0 and 1" in scene.text("between")
+    scene.page.evaluate("window.paramviz.pause()")
+    scene.watched.wait("window.paramviz.state().views[0].coloured.second === null")
+    iteration = scene.watched.state()["views"][0]["shown"]
+    assert not scene.page.is_visible('[data-test="between"]')
+    expected = colours.of(float(made.small_at(iteration)[0, 0]), 1.0, "attention")
+    assert scene.small(0, 0) == pytest.approx(expected, abs=NEAR), "at rest only what was recorded is shown"
