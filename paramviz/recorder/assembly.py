@@ -97,6 +97,9 @@ class Assembler:
             self._rows_of = frame.plan.tensors
         return derived
 
+    def close(self) -> None:
+        """No more frames come."""
+
     def _recall_start(self, plan: ModelPlan) -> None:
         """Distances from the start go on over a resumed run, to the precision of its stored samples."""
         earlier, self._earlier = self._earlier, None

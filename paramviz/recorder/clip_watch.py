@@ -22,6 +22,7 @@ import torch
 
 from paramviz.recorder.failsafe import Complaints, describe
 from paramviz.recorder.scalars import Scalar, take_scalars
+from paramviz.recorder.sharded.placement import is_whole
 
 Clipped = Callable[[tuple[torch.Tensor, ...], torch.Tensor], None]
 """Is told the parameters of a clipping by the Euclidean norm, and the norm before."""
@@ -79,7 +80,7 @@ class ClipWatch:
     def _note(self, parameters: tuple[torch.Tensor, ...], norm: torch.Tensor) -> None:
         members = frozenset(map(id, parameters))
         # A distributed norm is not whole before all processes have met.
-        if type(norm) is not torch.Tensor or not members <= self.members:
+        if not is_whole(norm) or not members <= self.members:
             return
         first = next((p for p in parameters if p.grad is not None), None)
         if first is None or first.grad is None:

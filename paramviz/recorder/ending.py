@@ -6,6 +6,7 @@ import os
 import sys
 
 from paramviz.recorder.gradients import GradientReader
+from paramviz.recorder.sharded.answering import AnsweringThread
 from paramviz.recorder.writer_thread import WriterThread
 
 
@@ -20,7 +21,10 @@ def uncaught() -> BaseException | None:
 
 
 def abandon(
-    thread: WriterThread, gradients: GradientReader, pid: int, uncaught_before: BaseException | None
+    thread: WriterThread | AnsweringThread,
+    gradients: GradientReader,
+    pid: int,
+    uncaught_before: BaseException | None,
 ) -> None:
     """Nobody called close(): the recorder is garbage, or the program ends. What was recorded is kept."""
     if os.getpid() == pid:

@@ -12,7 +12,7 @@ class Complaints:
     """Logs one warning per kind of trouble. Safe to use from several threads."""
 
     def __init__(self, run: str) -> None:
-        self._run = run
+        self.run = run
         self._said: set[str] = set()
         self._lock = threading.Lock()
 
@@ -22,9 +22,9 @@ class Complaints:
             if kind in self._said:
                 return
             self._said.add(kind)
-        logger.warning("%s: %s", self._run, message)
+        logger.warning("%s: %s", self.run, message)
         if error is not None:
-            logger.debug("%s: %s", self._run, kind, exc_info=error)
+            logger.debug("%s: %s", self.run, kind, exc_info=error)
 
 
 def describe(error: BaseException) -> str:

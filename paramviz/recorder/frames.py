@@ -17,6 +17,9 @@ from paramviz.recorder.transfers import Arriving, Transfers
 from paramviz.schema import HISTOGRAM_BINS, MOMENT_KEYS, Event, GradientState, Tier
 from paramviz.statistics import GridSums
 
+WAITING_BYTES = 64 << 20
+"""Snapshots of so many bytes may wait for the disk before the next one is dropped."""
+
 FEWEST, MOST = 2, 256
 """Frames that a pool gives out at once, whatever their size."""
 
@@ -39,7 +42,7 @@ class Gradients:
     grids: Mapping[int, GridSums]
     states: dict[int, GradientState]
     reasons: list[str]
-    found_inf: list[tuple[Arriving, tuple[int, ...]]]
+    found_inf: list[tuple[float | Arriving, tuple[int, ...]]]
     transfers: Transfers
     hook_s: float
 
@@ -51,7 +54,8 @@ class Frame:
     samples: (N + V,) float32, see `ModelPlan`; statistics: (tensors, 14) float64;
     histograms: (tensors, 64) uint32; embedding_rows: (K, width) float32; moments:
     (tensors, 3) and sigma_max: (tensors,) float64, NaN where they are not due; matrices:
-    copies of whole tensors by row, of which all singular values are wanted. The
+    copies of whole tensors by row, of which all singular values are wanted; turn: how many
+    snapshots were taken before. The
     buffers hold the numbers once `transfers` is finished.
     """
 
@@ -66,6 +70,7 @@ class Frame:
     matrices: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)
     iteration: int = 0
     tier: Tier = "core"
+    turn: int = 0
     keeps_rows: bool = False
     time_unix_s: float = 0.0
     scalars: dict[str, float | Arriving] = field(default_factory=dict)

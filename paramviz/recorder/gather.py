@@ -18,6 +18,7 @@ from paramviz.recorder.frames import Frame
 from paramviz.recorder.grids import Grids
 from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.model_plan import Indices, ModelPlan, Source
+from paramviz.recorder.sharded.placement import local_of
 from paramviz.recorder.singular import SingularValues
 from paramviz.recorder.transfers import Transfers
 from paramviz.schema import MOMENT_KEYS
@@ -26,11 +27,16 @@ from paramviz.statistics import measure, measure_parts
 COPIED_BYTES = 128 << 20
 """Of whole matrices that wait for their singular values."""
 
+_OF_WHOLE = frozenset({"sigma_max", "singular_values"})
+"""What cannot be told of a part."""
+
 
 def gather(frame: Frame, quantities: Quantities, singular: SingularValues) -> None:
     """Fill a frame from the tensors of its plan. Nothing waits for a device."""
     plan, transfers = frame.plan, frame.transfers
     frame.grids = Grids()
+    if plan.whole is not None:
+        quantities -= _OF_WHOLE
     with torch.no_grad():
         addresses = addresses_of(plan.batch.tensors, plan.batch.sizes)
         summed = plan.batch.summed(quantities) & (frame.tier == "key")
@@ -68,7 +74,7 @@ def gather_frozen(plan: ModelPlan) -> npt.NDArray[np.float32]:
 
 def plain_gradient(gradient: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
     """A gradient as a dense tensor, divided by `scale` (0-d) if it is still scaled."""
-    gradient = gradient.detach()
+    gradient = local_of(gradient.detach())
     if gradient.layout != torch.strided:
         gradient = gradient.to_dense()
     gradient = views.as_real(gradient)
@@ -165,6 +171,7 @@ def _take_rows(
     table: torch.Tensor, tokens: Indices, rows: npt.NDArray[np.float32], transfers: Transfers
 ) -> None:
     """Rows of the token embedding at full width, (K, width) float32."""
+    table = local_of(table)
     if not views.is_on_host(table) or not views.has_array(table):
         chosen = table.detach()[tokens.on(table.device)].to(torch.float32)
         if views.is_on_host(chosen):

@@ -18,6 +18,7 @@ from paramviz.recorder.gather import plain_gradient, read
 from paramviz.recorder.grids import Summed, sum_matrices
 from paramviz.recorder.host_batch import addresses_of
 from paramviz.recorder.model_plan import ModelPlan
+from paramviz.recorder.sharded.placement import is_alike, local_of
 from paramviz.recorder.transfers import Transfers, sent
 from paramviz.schema import GRADIENT_KEYS, GradientState
 from paramviz.statistics import GridSums
@@ -25,6 +26,8 @@ from paramviz.statistics import GridSums
 Indices = npt.NDArray[np.int64]
 Member = tuple[int, torch.Tensor]
 """A row of the tables and the parameter that it is of."""
+
+_SPREAD_OTHERWISE = "gradients lie in the processes otherwise than their parameters do"
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +63,9 @@ class Capture:
 
         Those that lie here as plain float32, and those on a device, take a few calls.
         """
+        if self.plan.whole is not None:
+            members = self._spread_alike(members)
+            scale = None if scale is None else local_of(scale)
         batch = self.plan.batch
         # Unknown there: names that share the storage of one whose budget is 0.
         places = batch.places_of(np.array([row for row, _ in members], np.int64))
@@ -79,6 +85,13 @@ class Capture:
                 self._forget(row)
             raise
         self.states.update(dict.fromkeys(rows, state))
+
+    def _spread_alike(self, members: Sequence[Member]) -> list[Member]:
+        """Those whose gradients have their elements where they have theirs."""
+        alike = [(row, p) for row, p in members if p.grad is None or is_alike(p.grad, p)]
+        if len(alike) < len(members):
+            self.because(_SPREAD_OTHERWISE)
+        return alike
 
     def _measure_plain(self, which: Indices, addresses: Indices) -> None:
         batch = self.plan.batch

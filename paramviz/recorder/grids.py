@@ -47,6 +47,9 @@ class Grids:
 
     def take_heads(self, plan: ModelPlan, transfers: Transfers) -> None:
         """Squares of the equal parts of all attention weights, along their stored axes."""
+        if plan.whole is not None:
+            self._take_shares_of_heads(plan, transfers)
+            return
         alike: dict[tuple[Any, ...], list[tuple[int, torch.Tensor]]] = {}
         for index in plan.places.heads.places:
             tensor, x = plan.tensors[index], views.matrix_view(plan.source_of[index].tensor)
@@ -62,6 +65,11 @@ class Grids:
                 some = members[batch]
                 squares = device_groups(stacked([x for _, x in some]), *groups)
                 transfers.add_and(squares, partial(self._place_heads, [index for index, _ in some]))
+
+    def _take_shares_of_heads(self, plan: ModelPlan, transfers: Transfers) -> None:
+        """Of each head what this process holds."""
+        summed = [Summed(row, plan.source_of[row].tensor, edges) for row, edges in plan.head_edges.items()]
+        self.heads.update({row: sums.squares for row, sums in sum_matrices(summed, transfers).items()})
 
     def _place_heads(self, indices: Sequence[int], squares: npt.NDArray[Any]) -> None:
         self.heads.update(zip(indices, squares.astype(np.float64), strict=True))

@@ -18,6 +18,7 @@ import torch
 from paramviz.places import Places
 from paramviz.quantities import Quantities
 from paramviz.recorder.glance import PLAIN
+from paramviz.recorder.sharded.placement import local_of
 from paramviz.schema import TensorInfo
 from paramviz.statistics import GridSums, ManyGrids, ManySums, measure_many, take_many
 
@@ -127,6 +128,9 @@ def addresses_of(tensors: Sequence[torch.Tensor | None], sizes: Integers) -> Int
     """
     result = np.zeros(len(tensors), np.int64)
     some = [i for i, tensor in enumerate(tensors) if type(tensor) in PLAIN]
+    if len(some) < len(tensors):
+        tensors = [None if tensor is None else local_of(tensor) for tensor in tensors]
+        some = [i for i, tensor in enumerate(tensors) if type(tensor) in PLAIN]
     # What is not strided, or not here, has no address to be asked for.
     are_here = map(_HERE.__eq__, map(_where, [tensors[i] for i in some]))
     where = np.array(list(compress(some, are_here)), np.int64)

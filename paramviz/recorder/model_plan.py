@@ -116,6 +116,9 @@ class ModelPlan:
     of them, belong to tensors that do not change. `tokens` are the rows that
     `embedding` names. `index_of` maps id(parameter) to its row in the tables, `grids`
     rows to what is sampled of them. `members` are the ids of all tensors, left out or not.
+
+    Of a model that is spread over several processes, each reads by a plan of its own part:
+    `whole` is that of all, and `head_edges` cut attention weights into what is here of each head.
     """
 
     tensors: tuple[TensorInfo, ...]
@@ -129,13 +132,15 @@ class ModelPlan:
     frozen_values: int = 0
     frozen_vectors: int = 0
     grids: Mapping[int, SampleGrid] = field(default_factory=dict)
+    whole: ModelPlan | None = None
+    head_edges: Mapping[int, tuple[Positions, Positions]] = field(default_factory=dict)
     places: Places = field(init=False)
     source_of: Mapping[int, Source] = field(init=False)
     batch: HostBatch = field(init=False)
     layouts: Layouts = field(default_factory=Layouts)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "places", Places(self))
+        object.__setattr__(self, "places", Places(self.whole or self))
         object.__setattr__(self, "source_of", {source.index: source for source in self.sources})
         positions = np.concatenate([self.positions, self.vector_positions])
         object.__setattr__(self, "batch", HostBatch(self.sources, self.tensors, self.places, positions))

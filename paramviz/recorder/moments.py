@@ -16,6 +16,7 @@ from paramviz.recorder.device_moments import Moments, read_on_devices
 from paramviz.recorder.device_statistics import accumulation_dtype
 from paramviz.recorder.gradient_capture import Member
 from paramviz.recorder.host_batch import addresses_of
+from paramviz.recorder.sharded.placement import is_alike
 from paramviz.recorder.transfers import Transfers
 from paramviz.statistics import moments_many, take_many
 
@@ -46,7 +47,7 @@ def read_moments(
     states = [optimizer.state.get(parameter, _NO_STATE) for _, parameter in members]
     is_plain = _read_plain(states, group_of, [_rates(group) for group in groups], members, out)
     others = (
-        _moments(members[i][0], states[i], groups[group_of[i]]) for i in np.flatnonzero(~is_plain).tolist()
+        _moments(members[i], states[i], groups[group_of[i]]) for i in np.flatnonzero(~is_plain).tolist()
     )
     away = []
     with torch.no_grad():
@@ -114,12 +115,17 @@ def _corrections(betas: Floats, counts: Floats) -> Floats:
     return np.where(unbiased <= 0, 1.0, unbiased)
 
 
-def _moments(row: int, state: State, group: State) -> Moments | None:
-    """What is remembered of a parameter; None if the optimizer has no such moments."""
+def _moments(member: Member, state: State, group: State) -> Moments | None:
+    """What is remembered of a parameter; None if the optimizer has no such moments, or they lie in the
+    processes otherwise than it does."""
     first, second = _named(state, FIRST), _named(state, SECOND)
     betas, epsilon = group.get("betas"), group.get("eps")
     if first is None or second is None or betas is None or len(betas) != 2 or epsilon is None:
         return None
+    row, parameter = member
+    if not (is_alike(first, parameter) and is_alike(second, parameter)):
+        return None
+    first, second = (views.as_real(moment.detach()) for moment in (first, second))
     return Moments(row, first, second, state.get("step"), betas, epsilon)
 
 
@@ -155,5 +161,5 @@ def _named(state: Mapping[Any, Any], names: tuple[str, ...]) -> torch.Tensor | N
     for name in names:
         tensor = state.get(name)
         if isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided:
-            return views.as_real(tensor.detach())
+            return tensor
     return None

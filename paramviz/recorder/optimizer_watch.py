@@ -24,6 +24,7 @@ from paramviz.recorder.failsafe import Complaints, describe
 from paramviz.recorder.gradient_capture import Capture, Member
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.scalars import Scalar, take_scalars
+from paramviz.recorder.sharded.placement import local_of
 from paramviz.schema import GradientState
 
 _gradient_of, _version_of = attrgetter("grad"), attrgetter("_version")
@@ -157,7 +158,7 @@ class OptimizerWatch:
         self.note = StepNote(
             used=self._gradients_now(),
             state=self._state_after(has_closure) if has_closure or not self._is_last() else "used",
-            found_inf=found_inf.detach().clone() if isinstance(found_inf, torch.Tensor) else None,
+            found_inf=local_of(found_inf.detach()).clone() if isinstance(found_inf, torch.Tensor) else None,
             reads_after=has_closure or not self._is_last(),
         )
         if not self.note.reads_after:

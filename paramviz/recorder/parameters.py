@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from paramviz.recorder.sharded.placement import is_spread, local_of, placements_of, why_not_placed
+
 _UNINITIALISED = (UninitializedParameter, UninitializedBuffer)
 
 HEAD_COUNTS = ("n_head", "n_heads", "num_heads", "num_attention_heads")
@@ -50,7 +52,9 @@ def _walk(model: nn.Module) -> Iterator[Entry]:
 
 
 def signature(entries: Sequence[Entry]) -> Signature:
-    """What a plan depends on: names, kinds, shapes, dtypes, freezing and sharing. Equal means: same plan."""
+    """What a plan depends on: names, kinds, shapes, dtypes, freezing, spreading and sharing.
+
+    Equal means: same plan."""
     first: dict[int, int] = {}
     return tuple(
         (entry.name, *kind(entry.tensor), first.setdefault(id(entry.tensor), i))
@@ -67,6 +71,7 @@ def kind(tensor: torch.Tensor) -> tuple[object, ...]:
         tensor.layout,
         tensor.is_meta,
         tensor.requires_grad,
+        placements_of(tensor),
     )
 
 
@@ -90,6 +95,8 @@ def why_skipped(tensor: torch.Tensor) -> str | None:
         return f"is sparse ({str(tensor.layout).removeprefix('torch.')})"
     if tensor.is_meta:
         return "has no data (meta device)"
+    if is_spread(tensor):
+        return why_not_placed(tensor) or why_skipped(local_of(tensor))
     if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         return f"is a {type(tensor).__name__}, whose elements cannot be read in place"
     if not (tensor.is_complex() or tensor.is_quantized or _converts(tensor.dtype)):
@@ -107,8 +114,11 @@ def _converts(dtype: torch.dtype) -> bool:
 
 
 def storage_key(tensor: torch.Tensor) -> tuple[object, ...] | None:
-    """Equal for two tensors that are the same elements of one storage; None without elements."""
-    if tensor.numel() == 0 or tensor.data_ptr() == 0:
+    """Equal for two tensors that are the same elements of one storage; None without elements.
+
+    None for a DTensor, too: its part may be empty here and not elsewhere.
+    """
+    if is_spread(tensor) or tensor.numel() == 0 or tensor.data_ptr() == 0:
         return None
     return (tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
 

@@ -28,7 +28,8 @@ class PlanKeeper:
         self._glance: Glance | None = None
         self._n_moving = 0
         self.moving: set[str] = set()
-        self.plan = self.look()
+        self.plan: ModelPlan
+        self._look()
 
     @property
     def idle_patterns(self) -> str | None:
@@ -40,6 +41,9 @@ class PlanKeeper:
 
         Raises UsageError if the budgets cannot be met.
         """
+        return self._look()
+
+    def _look(self) -> ModelPlan:
         if self._glance is not None and len(self.moving) == self._n_moving and self._glance.still_holds():
             return self.plan
         self._glance = None
@@ -48,12 +52,12 @@ class PlanKeeper:
         return plan
 
     def _look_closely(self) -> ModelPlan:
-        entries = walk(self._model)
+        entries = self._entries()
         seen = signature(entries)
         if seen == self._seen and len(self.moving) == self._n_moving and _is_bound(self.plan, entries):
             return self.plan
         names = names_of(entries)
-        self.moving.update(n for n, entry in zip(names, entries, strict=True) if entry.tensor.requires_grad)
+        self.moving.update(name for name, entry in zip(names, entries, strict=True) if self._moves(entry))
         moving = frozenset(self.moving)
         known = self._plans.get((seen, moving))
         if known is None:
@@ -63,6 +67,12 @@ class PlanKeeper:
         self._plans[seen, moving] = plan
         self._seen, self._n_moving, self.plan = seen, len(moving), plan
         return plan
+
+    def _entries(self) -> list[Entry]:
+        return walk(self._model)
+
+    def _moves(self, entry: Entry) -> bool:
+        return entry.tensor.requires_grad
 
 
 def _is_bound(plan: ModelPlan, entries: list[Entry]) -> bool:

@@ -18,20 +18,20 @@ from torch import nn
 from paramviz.errors import OutputError, UsageError
 from paramviz.quantities import DEFAULT, chosen
 from paramviz.recorder.arguments import as_list
-from paramviz.recorder.assembly import Assembler
 from paramviz.recorder.description import describe_run
 from paramviz.recorder.earlier import earlier_run, last_step
 from paramviz.recorder.ending import abandon, is_clean_exit, uncaught
 from paramviz.recorder.failsafe import Complaints, describe
-from paramviz.recorder.frames import Frame, FramePool
+from paramviz.recorder.frames import WAITING_BYTES, Frame, FramePool
 from paramviz.recorder.gather import gather, gather_frozen
 from paramviz.recorder.gradients import GradientReader
 from paramviz.recorder.model_plan import Selection
-from paramviz.recorder.plan_keeper import PlanKeeper
 from paramviz.recorder.probe import Batch, make_prober
 from paramviz.recorder.probe_isolation import unwrapped
 from paramviz.recorder.report import RecordingReport
 from paramviz.recorder.scalars import Scalar, sent_scalars, take_scalars
+from paramviz.recorder.sharded.answering import AnsweringThread
+from paramviz.recorder.sharded.joining import assembler_for, plan_keeper
 from paramviz.recorder.singular import SingularValues
 from paramviz.recorder.timetable import KeyTurns, Timetable
 from paramviz.recorder.writer_thread import PATIENCE_S, WriterThread
@@ -40,9 +40,6 @@ from paramviz.schedule import Schedule, make_schedule
 from paramviz.schema import FORCING_EVENTS, Event
 from paramviz.statistics import warm_up
 from paramviz.store import RunWriter
-
-_WAITING_BYTES = 64 << 20
-"""Snapshots of so many bytes may wait for the disk before the next one is dropped."""
 
 
 @dataclass(slots=True)
@@ -78,6 +75,7 @@ class Recorder:
     that runs through the model at key snapshots, see docs/PROBE.md: a tensor, a tuple or a
     mapping of what the model's forward takes, or a function that is called with the model.
     Of several processes that train together, each makes one; the first records, see docs/DISTRIBUTED.md.
+    A model is sharded (`fully_shard`, `parallelize_module`) before its recorder is made.
 
     Raises RunExistsError if a run is at `path` and `resume` is false, OutputError if
     it cannot be written, RunLockedError if it is being recorded, FormatVersionError
@@ -85,10 +83,10 @@ class Recorder:
     range.
     """
 
-    def __new__(cls, *given: object, **settings: object) -> Recorder:
-        from paramviz.recorder.distributed import SilentRecorder, rank
+    def __new__(cls, path: object, model: object = None, *given: object, **settings: object) -> Recorder:
+        from paramviz.recorder.distributed import class_here
 
-        return super().__new__(SilentRecorder if rank() else cls)
+        return super().__new__(class_here(cls, model))
 
     def __init__(
         self,
@@ -117,7 +115,7 @@ class Recorder:
         is_due = make_schedule(schedule)
         optimizers = as_list(optimizer)
         selection = Selection.of(budgets, include, exclude, roles)
-        self._plans = PlanKeeper(model, selection)
+        self._plans = plan_keeper(model, selection)
         self._complaints = Complaints(os.fspath(path))
         if (idle := self._plans.idle_patterns) is not None:
             self._complaints.once("patterns", idle)
@@ -139,15 +137,15 @@ class Recorder:
             )
         last = -1 if writer.last_iteration is None else writer.last_iteration
         self._timetable = Timetable(is_due, last, last_step(earlier), self._complaints)
-        self._pool = FramePool(_WAITING_BYTES)
+        self._pool = FramePool(WAITING_BYTES)
         self._key_turns = KeyTurns(key_every)
-        assembler = Assembler(writer, earlier, self._plans.moving, self._quantities)
+        assembler = assembler_for(writer, earlier, self._plans, self._quantities, self._complaints)
         try:
             assembler.register(self._plans.plan, gather_frozen(self._plans.plan))
             self._gradients = GradientReader(
                 optimizers,
-                self._plans.plan,
-                _foresight(self._timetable, self._pool),
+                self._plans.look(),
+                foresight(self._timetable, self._pool),
                 self._complaints,
                 self._quantities,
                 self._key_turns.is_next,
@@ -160,15 +158,17 @@ class Recorder:
                 raise OutputError(message, path=writer.path) from error
             raise
         self._writer = writer
-        self._thread = WriterThread(writer, assembler, self._pool, self._complaints)
+        self._begin(WriterThread(writer, assembler, self._pool, self._complaints))
+
+    def _begin(self, thread: WriterThread | AnsweringThread) -> None:
+        """From now on steps may come."""
+        self._thread = thread
         self._iteration: _Iteration | None = None
         self._repeated_steps = 0
         self._step_s = 0.0
         self._closed = False
         self._pid = os.getpid()
-        self._finalizer = weakref.finalize(
-            self, abandon, self._thread, self._gradients, self._pid, uncaught()
-        )
+        self._finalizer = weakref.finalize(self, abandon, thread, self._gradients, self._pid, uncaught())
 
     @property
     def run_path(self) -> Path | str:
@@ -333,6 +333,7 @@ class Recorder:
             frame.iteration, frame.events, frame.time_unix_s = number, events, time.time()
             is_key = bool(events) or self._key_turns.is_next()
             frame.tier, frame.keeps_rows = "key" if is_key else "core", bool(events)
+            frame.turn = self._key_turns.taken
             frame.gradients = self._gradients.collect()
             gather(frame, self._quantities, self._singular)
             if is_key and "moments" in self._quantities:
@@ -393,6 +394,6 @@ class Recorder:
             self._thread.event(event)
 
 
-def _foresight(timetable: Timetable, pool: FramePool) -> Callable[[], bool]:
+def foresight(timetable: Timetable, pool: FramePool) -> Callable[[], bool]:
     """Whether the next iteration will be recorded, if it is the one after the last."""
     return lambda: timetable.next_is_due() and pool.has_free()

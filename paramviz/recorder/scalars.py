@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from paramviz.recorder.sharded.placement import is_whole, local_of, placements_of
 from paramviz.recorder.transfers import Arriving, sent
 
 Scalar = float | torch.Tensor
@@ -53,13 +54,10 @@ def _local(value: torch.Tensor) -> torch.Tensor:
 
     Summing up the others' parts takes all processes, and only one of them records.
     """
-    placements = getattr(value, "placements", None)
-    if placements is None:
-        return value
-    if not all(placement.is_replicate() for placement in placements):
+    if not is_whole(value):
+        placements = placements_of(value)
         raise ValueError(f"a DTensor that is {placements} is not one number here; full_tensor() of it is")
-    local: torch.Tensor = value.to_local()  # type: ignore[attr-defined]
-    return local
+    return local_of(value)
 
 
 def sent_scalars(scalars: Mapping[str, Scalar]) -> dict[str, float | Arriving]:

@@ -69,10 +69,14 @@ class KeyTurns:
 
     def __init__(self, every: int) -> None:
         self._every = every
-        self._taken = 0
+        self.taken = 0
 
     def is_next(self) -> bool:
-        return self._taken % self._every == 0
+        return self.taken % self._every == 0
 
     def count(self) -> None:
-        self._taken += 1
+        self.taken += 1
+
+    def shift(self, by: int) -> None:
+        """Another process has counted so many more."""
+        self.taken += by

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from paramviz.recorder.device_statistics import accumulation_dtype
+from paramviz.recorder.sharded.placement import local_of
 
 PART = 1 << 18
 """Elements made float32 at a time: they stay in the second-level cache."""
@@ -24,7 +25,9 @@ def is_on_host(tensor: torch.Tensor) -> bool:
 
 def as_real(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of real numbers: a complex one gets a last axis of (real, imaginary), in the same memory
-    unless it is a conjugate; a quantised one becomes the float32 that it stands for."""
+    unless it is a conjugate; a quantised one becomes the float32 that it stands for. Of a DTensor it is
+    the part here."""
+    tensor = local_of(tensor)
     if tensor.is_complex():
         return torch.view_as_real(tensor.resolve_conj())
     return tensor.dequantize() if tensor.is_quantized else tensor

@@ -14,6 +14,7 @@ from paramviz.recorder.assembly import SKIPPED, Assembler
 from paramviz.recorder.failsafe import Complaints, describe
 from paramviz.recorder.frames import Frame, FramePool
 from paramviz.recorder.scalars import Scalar, read_scalars, sent_scalars
+from paramviz.recorder.sharded.exchange import MissingShareError
 from paramviz.recorder.transfers import Arriving, sent
 from paramviz.schema import Event
 from paramviz.store import RunWriter
@@ -244,13 +245,14 @@ class WriterThread:
                 "resumes when it can, and the gap stands in the run. Check the space and the permissions.",
                 error,
             )
-        else:
+        elif not isinstance(error, MissingShareError):  # whoever missed it has said so
             self._complaints.once(
                 "snapshot", f"a snapshot could not be recorded ({describe(error)}). Training goes on.", error
             )
 
     def _end(self, status: Literal["finished", "crashed"]) -> None:
         try:
+            self._assembler.close()
             self._end_gap()
             self._write_journal()
             if self._journal and self._trouble is None:
@@ -263,4 +265,6 @@ class WriterThread:
 
 def _reason(error: Exception) -> str:
     """What went wrong, without the file: what is lost for one reason is one gap, and paths are private."""
+    if isinstance(error, MissingShareError):
+        return str(error)
     return error.strerror if isinstance(error, OSError) and error.strerror else describe(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paramviz.statistics.combining import combine
 from paramviz.statistics.engines import current_engine
 from paramviz.statistics.grid import GridSums, group_parts, group_squares, sum_grid, sum_parts, whole_axis
 from paramviz.statistics.many import ManyGrids, ManySums, measure_many, moments_many, take_many
@@ -12,6 +13,7 @@ __all__ = [
     "GridSums",
     "ManyGrids",
     "ManySums",
+    "combine",
     "compare_samples",
     "engine",
     "group_parts",

@@ -1,22 +1,14 @@
-"""What the processes of a distributed training do.
-
-    python -m tests.distributed.programs PROGRAM FOLDER RANK WORLD_SIZE
-
-Each program is called with a folder and the rank; what it returns is saved in FOLDER/RANK.pt.
-"""
+"""What the processes of a distributed training do; see `ranks`."""
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
-from datetime import timedelta
 from pathlib import Path
 
 import torch
-from torch import distributed, nn
+from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Partial, Replicate
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
@@ -106,17 +98,6 @@ def dies(folder: Path, rank: int, n_ranks: int) -> dict:
     return {}
 
 
-def sharded(folder: Path, rank: int, n_ranks: int) -> dict:
-    """A GPT under FSDP2."""
-    torch.manual_seed(0)
-    model = gpt()
-    for block in model.transformer["h"]:
-        fully_shard(block)
-    fully_shard(model)
-    said = train(model, folder / "run", rank, n_ranks, probe=PROBE)
-    return {**said, "recorded": {k: v.full_tensor() for k, v in model.state_dict().items()}}
-
-
 def scalars(folder: Path, rank: int, n_ranks: int) -> dict:
     """Numbers that are whole in each process, and numbers that are a part in each."""
     mesh = init_device_mesh("cpu", (n_ranks,))
@@ -132,28 +113,3 @@ def launched(folder: Path, rank: int, n_ranks: int) -> dict:
     with paramviz.Recorder(folder / "early", gpt()) as recorder:
         recorder.step(0, loss=1.0)
     return {"snapshots": recorder.report.snapshots, "path": str(recorder.run_path)}
-
-
-def main(program: str, folder: Path, rank: int, n_ranks: int) -> None:
-    torch.set_num_threads(1)
-    before = {}
-    if program == "launched":
-        before = launched(folder, rank, n_ranks)
-    distributed.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=n_ranks,
-        timeout=timedelta(seconds=60),
-    )
-    result = before or globals()[program](folder, rank, n_ranks)
-    torch.save(result, folder / f"{rank}.pt")
-    if program != "dies":
-        distributed.barrier()
-        distributed.destroy_process_group()
-    sys.stdout.flush()
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,42 +9,10 @@ import torch
 import paramviz
 from paramviz.store import verify_run
 from tests.distributed.programs import PROBE, STEPS, train
+from tests.distributed.ranks import run_ranks
 from tests.recorder.models import gpt
 
 pytestmark = pytest.mark.slow  # each process imports torch
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def run_ranks(program: str, folder: Path, n_ranks: int) -> list[dict | None]:
-    """What each rank returned; None of one that died. Whoever waits for two minutes is stuck."""
-    processes = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.distributed.programs",
-                program,
-                str(folder),
-                str(rank),
-                str(n_ranks),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": str(n_ranks), "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(n_ranks)
-    ]
-    try:
-        ends = [process.communicate(timeout=120) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, (_, errors) in zip(processes, ends, strict=True):
-        assert process.returncode == 0, errors
-    saved = (folder / f"{rank}.pt" for rank in range(n_ranks))
-    return [torch.load(file) if file.exists() else None for file in saved]
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +72,6 @@ def test_a_launcher_tells_the_ranks_before_they_have_found_each_other(tmp_path):
     first, second = run_ranks("launched", tmp_path, 2)
     assert (first["snapshots"], second["snapshots"]) == (1, 0)
     assert second["path"] == str(tmp_path / "early")
-
-
-@pytest.mark.parametrize("n_ranks", [2, 4])
-def test_sharded_parameters_are_left_out_with_the_reason_and_nobody_waits(tmp_path, n_ranks):
-    first, *_ = run_ranks("sharded", tmp_path, n_ranks)
-    assert first["snapshots"] == STEPS
-    run = paramviz.open_run(tmp_path / "run")
-    assert verify_run(run.path).problems == ()
-    assert all("DTensor" in t.skipped for t in run.tensors if t.tied_to is None)
-    assert "spread over several processes" in run[0].probe.reason
 
 
 def test_a_scalar_that_needs_all_processes_is_left_out_and_not_waited_for(tmp_path):

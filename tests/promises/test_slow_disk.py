@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import paramviz
-from paramviz.recorder import frames, recorder
+from paramviz.recorder import frames
 from paramviz.recorder.frames import FramePool
 from paramviz.store import verify_run
 from tests.promises.failing_disk import FailingDisk, failing_disk
@@ -84,7 +84,7 @@ def test_the_training_thread_touches_no_file_and_waits_for_no_frame(tmp_path, mo
 
 def test_memory_for_waiting_frames_follows_their_size(tmp_path, monkeypatch):
     """64 MB of them at most, however many steps the disk is behind."""
-    monkeypatch.setattr(frames, "_frame_bytes", lambda plan: recorder._WAITING_BYTES // 3)
+    monkeypatch.setattr(frames, "_frame_bytes", lambda plan: frames.WAITING_BYTES // 3)
     pool = Pool(monkeypatch)
     gate = threading.Event()
     with failing_disk() as disk:

@@ -196,7 +196,7 @@ KINDS = (
     Kind("on the meta device", buffer(torch.zeros(3, device="meta"))),
     Kind("lazy", Lazy, "lazy.weight"),
     Kind("lazy, until it has a shape", Lazy, "lazy.weight", shape_lazily, "Skipped before; then a new plan"),
-    Kind("DTensor", sharded),
+    Kind("DTensor", sharded, note="Each process looks at its part, see [DISTRIBUTED.md](DISTRIBUTED.md)"),
     Kind("tensor subclass with rules of its own", lambda: Owner(Wrapped(torch.zeros(3)))),
     Kind("tied", tied, "lm_head.weight"),
     Kind("shared storage, all of it", shared(slice(None))),

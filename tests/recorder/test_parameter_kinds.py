@@ -30,6 +30,8 @@ def group(tmp_path_factory):
 def plain(tensor: torch.Tensor) -> torch.Tensor:
     """The real numbers that a tensor stands for."""
     tensor = tensor.detach()
+    if hasattr(tensor, "full_tensor"):
+        tensor = tensor.full_tensor()
     if tensor.is_complex():
         return torch.stack([tensor.real, tensor.imag], dim=-1)
     return tensor.dequantize() if tensor.is_quantized else tensor.clone().double()
