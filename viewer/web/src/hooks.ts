@@ -47,6 +47,7 @@ export function installHooks(store: Store, session: Session, api: Api, player: P
         notice,
         failure,
         iterations: timeline.length,
+        cloud: model.cloud.facts(),
         views: selected.map((id) => ({
           run: id,
           status: runs[id]?.status ?? null,

@@ -5,6 +5,7 @@ import './styles/header.css';
 import './styles/timeline.css';
 import './styles/model.css';
 import './styles/look.css';
+import './styles/cloud.css';
 import { Api } from './data/api';
 import { installHooks } from './hooks';
 import { initialState, type Theme } from './state/model';
@@ -83,7 +84,11 @@ function start(): void {
   const dock = new Dock(store, player);
   const help = new Help(store);
   const notices = new Notices(store, retry);
-  listenToKeys(store, player, { resetView: () => model.resetView(), openLook: () => model.openLook() });
+  listenToKeys(store, player, {
+    resetView: () => model.resetView(),
+    openLook: () => model.openLook(),
+    findToken: () => model.cloud.find(),
+  });
   store.subscribe((state, previous) => {
     if (state.selected === previous.selected) return;
     document.title = titleOf(state.selected.map((id) => state.runs[id]!.info.name));

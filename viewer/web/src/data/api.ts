@@ -149,12 +149,12 @@ export class Api {
     return { updates: updates.map(decodeUpdate), problems };
   }
 
-  private async json<T>(path: string, signal?: AbortSignal): Promise<T> {
+  async json<T>(path: string, signal?: AbortSignal): Promise<T> {
     const response = await this.request(path, signal);
     return (await response.json()) as T;
   }
 
-  private async bytes(path: string, signal?: AbortSignal): Promise<ArrayBuffer> {
+  async bytes(path: string, signal?: AbortSignal): Promise<ArrayBuffer> {
     const response = await this.request(path, signal);
     return response.arrayBuffer();
   }

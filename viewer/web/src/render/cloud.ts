@@ -14,7 +14,7 @@ import {
 } from 'three';
 import type { FrameEmbedding } from '../data/types';
 import type { CloudFrame } from '../layout/boxes';
-import { MAGNITUDE_STOPS } from '../layout/colour';
+import { MAGNITUDE_STOPS, type Rgb } from '../layout/colour';
 import { POINT_VERTEX, pointFragment } from './shaders';
 import type { SceneTheme } from './theme';
 
@@ -28,6 +28,20 @@ export interface CloudFacts {
   tokens: number;
 }
 
+/** One number for each recorded token, and what it means: a place on the scale, or a colour of the palette. */
+export interface Shades {
+  /** negative where nothing is known */
+  values: Float32Array;
+  /** ends of the scale; null for a palette */
+  range: readonly [number, number] | null;
+  palette: readonly Rgb[];
+}
+
+/** Colours that a palette may have. */
+const MOST_COLOURS = 8;
+/** Where a point that is not finite is put: out of everyone's sight. */
+const NOWHERE = 1e9;
+
 export class Cloud {
   readonly points: Points<BufferGeometry, ShaderMaterial>;
   readonly frame: LineSegments<BufferGeometry, LineBasicMaterial>;
@@ -35,7 +49,12 @@ export class Cloud {
   private readonly mostPoints: number;
   private readonly ratio: number;
   private basis: number | null = null;
+  /** The buffers of the points: places, places before a glide, shades. Reused from snapshot to snapshot. */
   private coordinates: Float32Array<ArrayBuffer> = new Float32Array(0);
+  private from: Float32Array<ArrayBuffer> = new Float32Array(0);
+  private shades: Float32Array<ArrayBuffer> = new Float32Array(0);
+  /** Magnitudes are shown unless other shades are given. */
+  private hasOwnShades = false;
   private glideStart_ms: number | null = null;
   /** Every stride-th token is drawn where all would be too many. */
   private stride = 1;
@@ -55,6 +74,9 @@ export class Cloud {
         uCentre: { value: new Vector3(place.x, place.y, 0) },
         uHalfSize: { value: place.size / 2 },
         uRange: { value: new Vector2(0, 1) },
+        uPalette: { value: Array.from({ length: MOST_COLOURS }, () => new Vector3()) },
+        uColours: { value: 0 },
+        uNeutral: { value: new Vector3(0.5, 0.5, 0.5) },
         uSize_px: { value: 4 },
         uReach: { value: place.size * 5 },
         uInk: { value: 0 },
@@ -79,8 +101,16 @@ export class Cloud {
     return this.coordinates.byteLength * 2 + (this.coordinates.byteLength / 3);
   }
 
-  /** Shows a snapshot's coordinates. A new basis glides, unless motion is unwelcome. */
-  show(embedding: FrameEmbedding | null, now_ms: number, mayGlide: boolean): void {
+  /** World units in one unit of the embedding. */
+  get scale(): number {
+    return this.place.size / 2 / (this.facts?.extent ?? 1);
+  }
+
+  /**
+   * Shows a snapshot's coordinates, or others that were computed once. A new basis glides, unless motion is
+   * unwelcome.
+   */
+  show(embedding: FrameEmbedding | null, now_ms: number, mayGlide: boolean, fixed: Float32Array | null = null): void {
     this.points.visible = embedding !== null;
     if (!embedding) {
       this.facts = null;
@@ -88,22 +118,34 @@ export class Cloud {
     }
     const tokens = embedding.magnitude.length;
     this.stride = Math.max(1, Math.ceil(tokens / this.mostPoints));
-    const coordinates = strided(embedding.coordinates, this.stride, 3);
-    const turned = this.basis !== null && this.basis !== embedding.basis;
-    const sameTokens = coordinates.length === this.coordinates.length;
-    const from = turned && sameTokens && mayGlide ? this.coordinates : coordinates;
-    this.glideStart_ms = from === coordinates ? null : now_ms;
-    this.write(coordinates, from, strided(embedding.magnitude, this.stride, 1));
-    this.basis = embedding.basis;
+    const points = Math.ceil(tokens / this.stride);
+    const basis = fixed ? FIXED : embedding.basis;
+    const turned = this.basis !== null && this.basis !== basis;
+    const source = fixed ?? embedding.coordinates;
+    const glides = turned && mayGlide && this.coordinates.length === points * 3;
+    this.makeRoom(points);
+    if (glides) this.from.set(this.coordinates);
+    copyPlaces(source, this.stride, this.coordinates);
+    if (!glides) this.from.set(this.coordinates);
+    this.glideStart_ms = glides ? now_ms : null;
+    this.basis = basis;
     const magnitudes = finiteRange(embedding.magnitude);
-    const extent = extentOf(coordinates);
-    const { uRange, uExtent, uMix, uSize_px } = this.points.material.uniforms;
-    (uRange!.value as Vector2).set(...magnitudes);
+    const extent = extentOf(source);
+    const { uExtent, uMix, uSize_px } = this.points.material.uniforms;
     uExtent!.value = extent;
     // A few tokens are drawn large, many small.
     uSize_px!.value = this.ratio * Math.min(Math.max(26 / Math.cbrt(tokens), 2.5), 6);
     uMix!.value = this.glideStart_ms === null ? 1 : 0;
-    this.facts = { extent, magnitudes, shown: coordinates.length / 3, tokens };
+    this.facts = { extent, magnitudes, shown: points, tokens };
+    if (!this.hasOwnShades) this.writeShades(embedding.magnitude, magnitudes, []);
+    this.touch('position', 'aFrom');
+  }
+
+  /** Colours the points by something else than their magnitude, from this snapshot on; null goes back. */
+  shade(shades: Shades | null, magnitude: Float32Array | null): void {
+    this.hasOwnShades = shades !== null;
+    if (shades) this.writeShades(shades.values, shades.range, shades.palette);
+    else if (magnitude) this.writeShades(magnitude, this.facts?.magnitudes ?? [0, 1], []);
   }
 
   /** Moves a running glide on; false if nothing moved. */
@@ -117,7 +159,7 @@ export class Cloud {
 
   /** World position of the n-th drawn point. */
   worldOf(point: number, target: Vector3): Vector3 {
-    const scale = this.place.size / 2 / (this.facts?.extent ?? 1);
+    const { scale } = this;
     const at = point * 3;
     return target.set(
       this.place.x + this.coordinates[at]! * scale,
@@ -126,13 +168,27 @@ export class Cloud {
     );
   }
 
+  /** The drawn point of a row among the recorded tokens; null where only others are drawn. */
+  pointOf(row: number): number | null {
+    return row >= 0 && row % this.stride === 0 && row / this.stride < (this.facts?.shown ?? 0) ? row / this.stride : null;
+  }
+
+  /** Where a drawn point lies, in the embedding's own unit; null if it is nowhere. */
+  placeOf(point: number): [number, number, number] | null {
+    const at = point * 3;
+    const [x, y, z] = [this.coordinates[at]!, this.coordinates[at + 1]!, this.coordinates[at + 2]!];
+    return x < NOWHERE ? [x, y, z] : null;
+  }
+
   /** Row among the recorded tokens of the n-th drawn point. */
   tokenOf(point: number): number {
     return point * this.stride;
   }
 
   paint(theme: SceneTheme): void {
-    this.points.material.uniforms.uInk!.value = theme.ink * 0.6;
+    const { uInk, uNeutral } = this.points.material.uniforms;
+    uInk!.value = theme.ink * 0.6;
+    (uNeutral!.value as Vector3).set(...theme.frame);
     this.frame.material.color.setRGB(...theme.frame);
   }
 
@@ -143,37 +199,53 @@ export class Cloud {
     this.frame.material.dispose();
   }
 
-  private write(
-    coordinates: Float32Array<ArrayBuffer>,
-    from: Float32Array<ArrayBuffer>,
-    magnitude: Float32Array<ArrayBuffer>,
-  ): void {
-    const { geometry } = this.points;
-    const set = (name: string, array: Float32Array<ArrayBuffer>, size: number) => {
-      const known = geometry.getAttribute(name) as BufferAttribute | undefined;
-      if (known && known.array.length === array.length) {
-        known.array.set(array);
-        known.needsUpdate = true;
-      } else {
-        geometry.setAttribute(name, new BufferAttribute(array.slice(), size).setUsage(DynamicDrawUsage));
-      }
+  private makeRoom(points: number): void {
+    if (this.coordinates.length === points * 3) return;
+    const make = (name: string, size: number) => {
+      const array = new Float32Array(points * size);
+      this.points.geometry.setAttribute(name, new BufferAttribute(array, size).setUsage(DynamicDrawUsage));
+      return array;
     };
-    set('position', coordinates, 3);
-    set('aFrom', from, 3);
-    set('aMagnitude', magnitude, 1);
-    this.coordinates = coordinates;
+    // The renderer has the old ones by their attributes, and lets go of them here.
+    this.points.geometry.dispose();
+    this.coordinates = make('position', 3);
+    this.from = make('aFrom', 3);
+    this.shades = make('aShade', 1);
+  }
+
+  private writeShades(values: Float32Array, range: readonly [number, number] | null, palette: readonly Rgb[]): void {
+    const { shades, stride } = this;
+    for (let point = 0; point < shades.length; point += 1) {
+      const value = values[point * stride];
+      shades[point] = value !== undefined && Number.isFinite(value) ? value : -1;
+    }
+    const { uRange, uPalette, uColours } = this.points.material.uniforms;
+    if (range) (uRange!.value as Vector2).set(...range);
+    uColours!.value = range ? 0 : palette.length;
+    (uPalette!.value as Vector3[]).forEach((colour, index) => {
+      const rgb = palette[index];
+      if (rgb) colour.set(...rgb);
+    });
+    this.touch('aShade');
+  }
+
+  private touch(...names: string[]): void {
+    for (const name of names) this.points.geometry.getAttribute(name).needsUpdate = true;
   }
 }
 
-function strided(source: Float32Array, stride: number, width: number): Float32Array<ArrayBuffer> {
-  if (stride === 1) return source.slice();
-  const items = Math.ceil(source.length / width / stride);
-  const result = new Float32Array(items * width);
-  for (let item = 0; item < items; item += 1) {
-    const at = item * stride * width;
-    result.set(source.subarray(at, at + width), item * width);
+/** In the place of a basis: coordinates that belong to none. */
+const FIXED = -1;
+
+function copyPlaces(source: Float32Array, stride: number, target: Float32Array): void {
+  for (let point = 0, at = 0; at < target.length; point += 1, at += 3) {
+    const from = point * stride * 3;
+    const [x, y, z] = [source[from]!, source[from + 1]!, source[from + 2]!];
+    const known = Number.isFinite(x) && Number.isFinite(y) && Number.isFinite(z);
+    target[at] = known ? x : NOWHERE;
+    target[at + 1] = known ? y : NOWHERE;
+    target[at + 2] = known ? z : NOWHERE;
   }
-  return result;
 }
 
 function finiteRange(values: Float32Array): [number, number] {

@@ -74,19 +74,18 @@ uniform float uMix;
 uniform float uExtent;
 uniform vec3 uCentre;
 uniform float uHalfSize;
-uniform vec2 uRange;
 uniform float uSize_px;
 uniform float uReach;
 in vec3 aFrom;
-in float aMagnitude;
-out float vShare;
+in float aShade;
+flat out float vShade;
 
 void main() {
   vec3 place = mix(aFrom, position, uMix) / uExtent;
   vec4 view = viewMatrix * vec4(uCentre + place * uHalfSize, 1.0);
   gl_Position = projectionMatrix * view;
   gl_PointSize = clamp(uSize_px * uReach / max(-view.z, 1.0), 1.5, uSize_px * 4.0);
-  vShare = (aMagnitude - uRange.x) / max(uRange.y - uRange.x, 1e-20);
+  vShade = aShade;
 }
 `;
 
@@ -98,18 +97,29 @@ export function pointFragment(stops: readonly Rgb[]): string {
   return /* glsl */ `
 precision highp float;
 uniform float uInk;
-in float vShare;
+uniform vec2 uRange;
+uniform vec3 uPalette[8];
+uniform int uColours;
+uniform vec3 uNeutral;
+flat in float vShade;
 out vec4 outColour;
+
+vec3 onScale() {
+  float share = (vShade - uRange.x) / max(uRange.y - uRange.x, 1e-20);
+  float t = clamp(share, 0.0, 1.0) * ${number(stops.length - 1)};
+  vec3 colour = ${vector(stops[0]!)};
+  ${steps}
+  return colour * (1.0 - uInk);
+}
 
 void main() {
   vec2 from = gl_PointCoord - 0.5;
   float reach = dot(from, from);
   if (reach > 0.25) discard;
-  float t = clamp(vShare, 0.0, 1.0) * ${number(stops.length - 1)};
-  vec3 colour = ${vector(stops[0]!)};
-  ${steps}
+  vec3 colour = uNeutral;
+  if (vShade >= 0.0) colour = uColours > 0 ? uPalette[int(vShade + 0.5) % uColours] : onScale();
   float rim = smoothstep(0.12, 0.25, reach);
-  outColour = vec4(colour * (1.0 - uInk) * (1.0 - 0.45 * rim), 1.0);
+  outColour = vec4(colour * (1.0 - 0.45 * rim), 1.0);
 }
 `;
 }

@@ -46,6 +46,8 @@ export class Stage {
   private readonly afterDraw = new Set<() => void>();
   /** Called after a draw in which the camera stood elsewhere than before. */
   onCameraMoved: () => void = () => undefined;
+  /** Called after every draw, for what the page lays over points of the scene. */
+  onDrawn: () => void = () => undefined;
   private views: View[] = [];
   private cameraMoved = false;
   private handle: number | null = null;
@@ -263,6 +265,7 @@ export class Stage {
     });
     this.framesDrawn += 1;
     this.drawCalls = renderer.info.render.calls;
+    this.onDrawn();
     this.tellDrawn();
     if (this.cameraMoved && !isMoving) {
       this.cameraMoved = false;

@@ -13,6 +13,7 @@ import { Margins } from './margins';
 import { DimensionMarks } from './marks';
 import { Plates } from './plates';
 import { PictureTextures } from './textures';
+import { Trails } from './trails';
 import { cornersOf } from './rig';
 import type { SceneTheme } from './theme';
 
@@ -37,6 +38,7 @@ export class View {
   readonly layout: Layout;
   readonly plates: Plates;
   readonly cloud: Cloud | null;
+  readonly trails: Trails | null;
   readonly scene = new Scene();
   private readonly textures: PictureTextures;
   private readonly margins: Margins;
@@ -47,6 +49,8 @@ export class View {
   private selected = -1;
   /** The camera that the labels were placed for. */
   private cameraKey: number[] = [];
+  /** Coordinates of the cloud that were computed once, shown instead of each snapshot's own. */
+  fixedPlaces: Float32Array | null = null;
   /** The snapshot on screen, null where there is none to show. */
   frame: Frame | null = null;
   /** All of the picture on screen. */
@@ -73,12 +77,13 @@ export class View {
     this.labels = new Labels(this.layout.labels, options.ratio, this.marks.vocabulary);
     this.scene.add(this.plates.mesh, this.margins.mesh, this.lines.mesh, this.marks.group, this.labels.mesh);
     this.cloud = this.layout.cloud ? new Cloud(this.layout.cloud, MOST_POINTS[kind], options.ratio) : null;
-    if (this.cloud) this.scene.add(this.cloud.points, this.cloud.frame);
+    this.trails = this.layout.cloud ? new Trails(this.layout.cloud) : null;
+    if (this.cloud && this.trails) this.scene.add(this.cloud.points, this.cloud.frame, this.trails.mesh);
     this.paint(options.theme);
   }
 
   get gpuBytes(): number {
-    return this.textures.bytes + this.labels.bytes + (this.cloud?.bytes ?? 0);
+    return this.textures.bytes + this.labels.bytes + (this.cloud?.bytes ?? 0) + (this.trails?.bytes ?? 0);
   }
 
   /** Everything of one picture at once; null, or one without a frame, takes the old picture away. */
@@ -90,7 +95,13 @@ export class View {
     this.plates.show(this.look);
     const hasOrders = this.look !== null && this.orders.pairs !== null;
     this.margins.show(hasOrders ? this.textures.get('order') : null, this.plates.sort);
-    this.cloud?.show(this.frame?.embedding ?? null, now_ms, mayGlide);
+    this.showCloud(now_ms, mayGlide);
+  }
+
+  showCloud(now_ms: number, mayGlide: boolean): void {
+    if (!this.cloud) return;
+    this.cloud.show(this.frame?.embedding ?? null, now_ms, mayGlide, this.fixedPlaces);
+    this.trails?.follow(this.frame?.iteration ?? 0, this.cloud.scale);
   }
 
   /** Mixes in so much of the snapshot that playback goes to; false if there is none. */
@@ -138,6 +149,7 @@ export class View {
     this.lines.paint(theme);
     this.marks.paint(theme);
     this.cloud?.paint(theme);
+    this.trails?.paint(theme);
   }
 
   /** What depends on the camera: which labels are shown, how thin a line may get. */
@@ -149,6 +161,7 @@ export class View {
     this.lines.setView(camera, height_px);
     this.margins.setView(camera, height_px);
     this.marks.setView(camera, height_px);
+    this.trails?.setView(width_px, height_px);
   }
 
   /** The points that must be in sight to see everything. */
@@ -227,6 +240,7 @@ export class View {
     this.marks.dispose();
     this.labels.dispose();
     this.cloud?.dispose();
+    this.trails?.dispose();
     this.textures.dispose();
   }
 }

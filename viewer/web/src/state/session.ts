@@ -1,9 +1,11 @@
 /** Opens runs and keeps them fresh: the meeting of the server and the store. */
 
 import { ApiError, type Api } from '../data/api';
+import { CloudApi } from '../data/cloud';
 import { FrameSource } from '../data/frames';
 import { Tail, type TailOptions } from '../data/tail';
 import type { Plan, Positions, RunSummary, Series, TailUpdate } from '../data/types';
+import { plainVocabulary } from '../layout/tokens';
 import { Loader, targetsOf, type Picture } from './loader';
 import type { Store } from './store';
 
@@ -19,6 +21,7 @@ export interface SessionHooks {
 
 export class Session {
   readonly frames: FrameSource;
+  readonly cloud: CloudApi;
   private readonly api: Api;
   private readonly store: Store;
   private readonly hooks: SessionHooks;
@@ -34,6 +37,7 @@ export class Session {
 
   constructor(api: Api, store: Store, hooks: SessionHooks) {
     this.api = api;
+    this.cloud = new CloudApi(api);
     this.store = store;
     this.hooks = hooks;
     this.frames = new FrameSource(api, {
@@ -131,7 +135,7 @@ export class Session {
   vocabulary(run: string): Promise<string[] | null> {
     return remember(this.vocabularies, run, async () => {
       if (!this.store.state.runs[run]?.info.embedding?.has_vocabulary) return null;
-      return this.api.vocabulary(run);
+      return plainVocabulary(await this.api.vocabulary(run));
     });
   }
 

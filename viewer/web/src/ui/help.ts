@@ -11,6 +11,7 @@ const KEYS: [string, string][] = [
   ['L', 'follow the newest iteration'],
   ['1, 2', 'Training loss, Model parameters'],
   ['R', 'reset the view'],
+  ['/', 'find a token of the embedding'],
   ['V', 'what the matrices show'],
   ['S', 'the next kind of colour scale'],
   ['P', 'show or hide the list of tensors'],
@@ -22,7 +23,7 @@ const GESTURES: [string, string][] = [
   ['Drag', 'turn'],
   ['Right drag, Shift drag', 'move'],
   ['Wheel, pinch', 'zoom toward the pointer'],
-  ['Click', 'choose a tensor'],
+  ['Click', 'choose a tensor, or a token of the cloud'],
   ['Double click', 'fly to a tensor or layer'],
 ];
 

@@ -10,6 +10,7 @@ const PRESSED_BY_KEY = 'button, summary';
 export interface KeyActions {
   resetView(): void;
   openLook(): void;
+  findToken(): void;
 }
 
 function after<T>(list: readonly T[], one: T): T {
@@ -35,6 +36,7 @@ export function listenToKeys(store: Store, player: Player, actions: KeyActions):
     r: () => actions.resetView(),
     s: () => store.dispatch({ type: 'look', look: { scale: after(SCALE_MODES, store.state.look.scale) } }),
     v: () => actions.openLook(),
+    '/': () => actions.findToken(),
     p: () => store.dispatch({ type: 'panel', open: !store.state.panelOpen }),
     t: () => store.dispatch({ type: 'theme', theme: store.state.theme === 'dark' ? 'light' : 'dark' }),
     '1': () => store.dispatch({ type: 'tab', tab: 'loss' }),

@@ -1,11 +1,10 @@
 /** What the colours of the scene mean: hues of blocks, the scale of values, the cloud's magnitudes. */
 
-import type { Block, Frame, Plan, TensorInfo } from '../data/types';
+import type { Block, Plan, TensorInfo } from '../data/types';
 import {
   blockHue,
   EXTREME_FROM,
   EXTREME_WHITE,
-  MAGNITUDE_STOPS,
   mix,
   NAN_COLOUR,
   NEGATIVE_INFINITY_COLOUR,
@@ -15,11 +14,10 @@ import {
   valueColour,
   type Rgb,
 } from '../layout/colour';
-import type { CloudFacts } from '../render/cloud';
 import type { View } from '../render/view';
 import type { Theme } from '../state/model';
 import { h, setText } from './dom';
-import { count, number, percent } from './format';
+import { count, number } from './format';
 import { colouredText, SCALE_ENDS, sortText, sourceText } from './looktext';
 
 const BAR_STEPS = 17;
@@ -30,7 +28,6 @@ export interface LegendFacts {
   /** the chosen one, whose hue and scale are shown then */
   tensor: TensorInfo | null;
   nameOf: (run: string) => string;
-  cloud: CloudFacts | null;
 }
 
 export class Legend {
@@ -43,14 +40,14 @@ export class Legend {
   private readonly low = h('span', {});
   private readonly high = h('span', { 'data-test': 'legend-end' });
   private readonly odd = h('div', { class: 'legend-blocks' });
-  private readonly cloud = h('div', { class: 'legend-cloud', 'data-test': 'cloud-legend' });
   private plan: Plan | null = null;
 
-  constructor() {
+  /** `cloud`: what is said of the embedding cloud, above the rest. */
+  constructor(cloud: HTMLElement) {
     this.element = h(
       'div',
       { class: 'legend', 'data-test': 'legend' },
-      this.cloud,
+      cloud,
       h('div', { class: 'legend-scale' }, this.title, this.low, this.bar, this.high),
       this.source,
       this.sort,
@@ -68,7 +65,6 @@ export class Legend {
     setText(this.source, served ? sourceText(served, plan, tensor) : '');
     setText(this.sort, served ? sortText(served) : '');
     this.showOdd(facts);
-    this.showCloud(view.frame, facts.cloud);
   }
 
   private showBlocks(plan: Plan): void {
@@ -130,25 +126,6 @@ export class Legend {
     if (isMissing) chips.push(hatched('not recorded'));
     this.odd.replaceChildren(...chips);
     this.odd.hidden = chips.length === 0;
-  }
-
-  private showCloud(frame: Frame | null, cloud: CloudFacts | null): void {
-    const embedding = frame?.embedding;
-    this.cloud.hidden = !cloud || !embedding;
-    if (!cloud || !embedding) return;
-    const bar = h('div', { class: 'legend-bar' });
-    bar.style.background = `linear-gradient(to right, ${MAGNITUDE_STOPS.map(toCss).join(', ')})`;
-    const shares = embedding.explained.slice(0, 3);
-    const sum = shares.reduce((total, share) => total + share, 0);
-    const points =
-      cloud.shown < cloud.tokens ? `${count(cloud.shown)} of ${count(cloud.tokens)} tokens` : `${count(cloud.tokens)} tokens`;
-    const basis = `basis of iteration ${count(embedding.basis)}${embedding.exact ? '' : ', from stored scores'}`;
-    this.cloud.replaceChildren(
-      h('div', { class: 'legend-title' }, `${points} in their 3 leading directions`),
-      h('div', { 'data-test': 'explained' }, `explain ${shares.map(percent).join(' + ')} = ${percent(sum)}`),
-      h('div', {}, `cube ±${number(cloud.extent)} · ${basis}`),
-      h('div', { class: 'legend-scale' }, h('span', {}, number(cloud.magnitudes[0])), bar, h('span', {}, number(cloud.magnitudes[1])), h('span', {}, 'norm')),
-    );
   }
 }
 

@@ -12,10 +12,12 @@ import type { Picture } from '../state/loader';
 import type { Selection, Shown, State } from '../state/model';
 import type { Session } from '../state/session';
 import type { Store } from '../state/store';
+import { CloudRoom } from './cloudroom';
 import { Details } from './details';
 import { button, h, icon, ICONS, setText } from './dom';
 import { HoverCard } from './hovercard';
 import { Legend } from './legend';
+import { lookFacts } from './lookfacts';
 import { LookMenu } from './lookmenu';
 import { colouredText } from './looktext';
 import { Panel } from './panel';
@@ -34,7 +36,8 @@ export class ModelTab {
   private readonly canvas = h('canvas', { class: 'stage', tabindex: 0, 'data-test': 'stage', 'aria-label': 'The model' });
   private readonly overlay: HTMLElement;
   private readonly card = new HoverCard();
-  private readonly legend = new Legend();
+  readonly cloud: CloudRoom;
+  private readonly legend: Legend;
   private readonly panel: Panel;
   private readonly details: Details;
   private readonly titles = h('div', { class: 'view-titles' });
@@ -53,7 +56,17 @@ export class ModelTab {
   constructor(store: Store, session: Session) {
     this.store = store;
     this.session = session;
-    this.facts = new HoverFacts(session, () => this.hoverSoon());
+    this.facts = new HoverFacts(session, () => {
+      this.hoverSoon();
+      this.cloud.refresh();
+    });
+    this.cloud = new CloudRoom(store, session, {
+      views: () => this.ordered,
+      stage: () => this.stage,
+      fly: (points, view) => this.flyToPoints(points, view),
+      vocabulary: (run) => this.facts.vocabularyOf(run),
+    });
+    this.legend = new Legend(this.cloud.legend.element);
     this.panel = new Panel(store, {
       flyToTensor: (run, tensor) => this.choose({ run, tensor }, true),
       flyToPart: (run, tensors) => this.flyToTensors(run, tensors),
@@ -65,11 +78,12 @@ export class ModelTab {
     );
     const reset = button('reset-view', 'Reset the view (key R)', icon(ICONS.home), () => this.resetView());
     this.listButton.classList.add('list-button');
-    const tools = h('div', { class: 'stage-tools' }, this.menu.element, reset);
+    const tools = h('div', { class: 'stage-tools' }, this.cloud.toggle, this.menu.element, reset);
     this.overlay = h(
       'div',
       { class: 'scene', 'data-test': 'scene' },
       this.canvas,
+      this.cloud.marks.element,
       this.empty,
       this.titles,
       this.between,
@@ -77,6 +91,7 @@ export class ModelTab {
       tools,
       this.legend.element,
       this.tokens.element,
+      this.cloud.panel.element,
       this.details.element,
       this.card.element,
     );
@@ -111,6 +126,7 @@ export class ModelTab {
     if (this.views?.arrange()) this.goHome();
     this.store.dispatch({ type: 'shown', shown });
     this.describe();
+    this.cloud.presented();
     this.stage?.changed();
     this.hoverSoon();
   }
@@ -130,22 +146,7 @@ export class ModelTab {
 
   /** What a run's view shows, for tests. */
   coloured(run: string): Record<string, unknown> | null {
-    const view = this.views?.of(run);
-    if (!view?.served || !view.look) return null;
-    const { picture, look } = view.served;
-    const part = picture.gradient ?? picture.update;
-    return {
-      by: look.colourBy,
-      source: look.source,
-      scale: look.scale,
-      part: part?.iteration ?? null,
-      second: picture.second?.iteration ?? null,
-      cells: picture.cells?.content ? picture.cells.iteration : null,
-      norms: picture.norms?.content ? picture.norms.iteration : null,
-      sorted: [view.look.sortRows, view.look.sortColumns],
-      missing: view.layout.boxes.filter(({ ghost }, index) => !ghost && view.look!.plates[index]!.missing).length,
-      weights: [...view.look.coloured.weights],
-    };
+    return lookFacts(this.views?.of(run));
   }
 
   resetView(): void {
@@ -201,6 +202,7 @@ export class ModelTab {
       stage.moved();
     };
     stage.onCameraMoved = () => this.hoverSoon();
+    stage.onDrawn = () => this.cloud.drawn();
     listenToGestures(this.canvas, {
       orbit: (dx, dy) => {
         stage.rig.orbit(-dx * ORBIT_PER_PIXEL, dy * ORBIT_PER_PIXEL);
@@ -226,6 +228,7 @@ export class ModelTab {
       click: (x, y) => {
         const hit = hitAt(stage, this.ordered, x, y);
         if (hit?.kind === 'cell') this.choose({ run: hit.view.run, tensor: hit.tensor }, false);
+        if (hit?.kind === 'point') this.cloud.clicked(hit.view, hit.view.cloud!.tokenOf(hit.hit.point));
       },
       doubleClick: (x, y) => this.flyToHit(hitAt(stage, this.ordered, x, y), x, y),
     });
@@ -300,8 +303,12 @@ export class ModelTab {
   }
 
   private flyTo(view: View, rect: Rect, depth = 0): void {
+    this.flyToPoints(cornersOf(rect, depth), view);
+  }
+
+  private flyToPoints(points: Vector3[], view: View): void {
     this.touched = true;
-    this.stage?.fly(cornersOf(rect, depth), view, prefersStillness());
+    this.stage?.fly(points, view, prefersStillness());
   }
 
   /** A tensor, the layer around it, or everything. */
@@ -348,8 +355,7 @@ export class ModelTab {
 
   private showCard(hit: Hit, at: { x: number; y: number }): void {
     const keys = this.store.state.runs[hit.view.run]?.info.statistics ?? [];
-    const { element: details } = this.details;
-    this.card.reservedRight_px = details.hidden ? 0 : details.offsetWidth;
+    this.card.reservedRight_px = Math.max(this.details.element.offsetWidth, this.cloud.panel.element.offsetWidth);
     if (hit.kind === 'cell') this.card.showCell(this.facts.cell(hit.view, hit.cell, keys, (run) => this.store.state.runs[run]?.info.name ?? run), at.x, at.y);
     const token = hit.kind === 'point' ? this.facts.token(hit.view, hit.hit) : null;
     if (token) this.card.showToken(token, at.x, at.y);
@@ -367,8 +373,6 @@ export class ModelTab {
         tensor: selected ? view.plan.tensors[state.selection!.tensor]! : null,
         theme: state.theme,
         nameOf: (run) => state.runs[run]?.info.name ?? run,
-        // Two clouds are told apart under their views' titles.
-        cloud: state.selected.length > 1 ? null : (view.cloud?.known ?? null),
       });
       this.details.update(selected?.frame ?? null);
     }

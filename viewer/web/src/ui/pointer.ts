@@ -122,7 +122,7 @@ export class HoverFacts {
     return this.positions.get(key) ?? null;
   }
 
-  private vocabularyOf(run: string): string[] | null {
+  vocabularyOf(run: string): string[] | null {
     if (!this.vocabularies.has(run)) {
       this.vocabularies.set(run, null);
       this.session.vocabulary(run).then(
