@@ -114,29 +114,31 @@ def _beside(on: torch.Tensor, x: Scalar) -> torch.Tensor:
 
 
 class _Listeners:
-    """Everybody who is told of clippings. torch's function is replaced as long as there is one."""
+    """Everybody who is told of clippings. torch's functions are replaced as long as there is one."""
 
     def __init__(self) -> None:
         self._told: list[Clipped] = []
-        self._cell: CellType | None = None
-        self._replaced: Callable[..., Any] | None = None
+        self._replaced: list[tuple[CellType, Callable[..., Any]]] = []
         self._lock = threading.Lock()
 
     def add(self, listener: Clipped) -> None:
         with self._lock:
             self._told = [*self._told, listener]
-            if self._cell is None:
-                self._cell = _inner_cell()
-                if self._cell is not None:
-                    self._replaced = self._cell.cell_contents
-                    self._cell.cell_contents = _told(self._cell.cell_contents, self)
+            if not self._replaced:
+                watched = _Watched(self.tell)
+                for name, make in watched.stand_ins.items():
+                    cell = _inner_cell(name)
+                    if cell is not None:
+                        self._replaced.append((cell, cell.cell_contents))
+                        cell.cell_contents = make(cell.cell_contents)
 
     def remove(self, listener: Clipped) -> None:
         with self._lock:
             self._told = [one for one in self._told if one != listener]
-            if not self._told and self._cell is not None:
-                self._cell.cell_contents = self._replaced
-                self._cell = self._replaced = None
+            if not self._told:
+                for cell, original in self._replaced:
+                    cell.cell_contents = original
+                self._replaced = []
 
     def tell(self, parameters: tuple[torch.Tensor, ...], norm: torch.Tensor) -> None:
         for listener in self._told:
@@ -146,29 +148,72 @@ class _Listeners:
 _listeners = _Listeners()
 
 
-def _inner_cell() -> CellType | None:
-    """Where `clip_grad_norm_` keeps the function that does the work; None if it is built otherwise."""
-    outer = torch.nn.utils.clip_grad_norm_
+def _inner_cell(name: str) -> CellType | None:
+    """Where a function of `torch.nn.utils` keeps what does the work; None if it is built otherwise."""
+    outer = getattr(torch.nn.utils, name, None)
     inner = getattr(outer, "__wrapped__", None)
     cells: Iterable[CellType] = getattr(outer, "__closure__", None) or ()
     return next((cell for cell in cells if inner is not None and cell.cell_contents is inner), None)
 
 
-def _told(inner: Callable[..., Any], listeners: _Listeners) -> Callable[..., Any]:
-    """The inner function, with what it found told to the listeners."""
+class _Watched(threading.local):
+    """What stands in for torch's inner functions: it does what they do, and tells what they found.
 
-    def clip_grad_norm_(
-        parameters: Any, max_norm: Any, norm_type: Any = 2.0, *args: Any, **kwargs: Any
-    ) -> Any:
-        if torch.compiler.is_compiling():
-            return inner(parameters, max_norm, norm_type, *args, **kwargs)
-        listed = (parameters,) if isinstance(parameters, torch.Tensor) else tuple(parameters)
-        if listed or not isinstance(parameters, GeneratorType):
-            # Of a generator that is empty torch warns: it gets the one that was given.
-            parameters = listed
-        norm = inner(parameters, max_norm, norm_type, *args, **kwargs)
-        if norm_type == 2:
-            listeners.tell(listed, norm)
-        return norm
+    Who takes the norm and clips by it in two calls, to make it whole over all processes
+    between them, is told of too, if the norm was Euclidean.
+    """
 
-    return clip_grad_norm_
+    def __init__(self, tell: Clipped) -> None:
+        self._tell = tell
+        self._is_inside = False
+        self._is_euclidean = False
+        self.stand_ins: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+            "clip_grad_norm_": self._clip_grad_norm,
+            "get_total_norm": self._get_total_norm,
+            "clip_grads_with_norm_": self._clip_grads_with_norm,
+        }
+
+    def _clip_grad_norm(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def clip_grad_norm_(
+            parameters: Any, max_norm: Any, norm_type: Any = 2.0, *args: Any, **kwargs: Any
+        ) -> Any:
+            if torch.compiler.is_compiling():
+                return inner(parameters, max_norm, norm_type, *args, **kwargs)
+            listed = (parameters,) if isinstance(parameters, torch.Tensor) else tuple(parameters)
+            if listed or not isinstance(parameters, GeneratorType):
+                # Of a generator that is empty torch warns: it gets the one that was given.
+                parameters = listed
+            self._is_inside = True
+            try:
+                norm = inner(parameters, max_norm, norm_type, *args, **kwargs)
+            finally:
+                self._is_inside = False
+            if norm_type == 2:
+                self._tell(listed, norm)
+            return norm
+
+        return clip_grad_norm_
+
+    def _get_total_norm(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def get_total_norm(tensors: Any, norm_type: Any = 2.0, *args: Any, **kwargs: Any) -> Any:
+            if not torch.compiler.is_compiling():
+                self._is_euclidean = norm_type == 2
+            return inner(tensors, norm_type, *args, **kwargs)
+
+        return get_total_norm
+
+    def _clip_grads_with_norm(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def clip_grads_with_norm_(
+            parameters: Any, max_norm: Any, total_norm: Any, *args: Any, **kwargs: Any
+        ) -> Any:
+            if torch.compiler.is_compiling() or self._is_inside:
+                return inner(parameters, max_norm, total_norm, *args, **kwargs)
+            listed = (parameters,) if isinstance(parameters, torch.Tensor) else tuple(parameters)
+            result = inner(listed, max_norm, total_norm, *args, **kwargs)
+            if self._is_euclidean and isinstance(total_norm, torch.Tensor):
+                self._tell(listed, total_norm)
+            # The next norm may be of somebody's own making.
+            self._is_euclidean = False
+            return result
+
+        return clip_grads_with_norm_

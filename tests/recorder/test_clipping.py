@@ -18,9 +18,10 @@ from tests.recorder.models import gpt
 NORM = "gradient_norm_before_clipping"
 
 
-def inner() -> object:
-    """What torch's function calls to do the work."""
-    return nn.utils.clip_grad_norm_.__closure__[0].cell_contents
+def inner() -> list[object]:
+    """What torch's functions call to do the work."""
+    outer = (nn.utils.clip_grad_norm_, nn.utils.get_total_norm, nn.utils.clip_grads_with_norm_)
+    return [function.__closure__[0].cell_contents for function in outer]
 
 
 def norm_of(model: nn.Module, order: float = 2.0) -> float:
@@ -56,6 +57,35 @@ def test_the_norm_before_clipping_is_noted_in_every_iteration(tmp_path, clip, fo
     assert run.scalar_series(NORM)[1] == pytest.approx(norms)
     assert_gradients(run, 3, used)
     assert run.scalar_series("gradient_norm")[1] == pytest.approx([0.1] * 3, rel=1e-4)
+
+
+def test_a_norm_that_is_taken_first_and_clipped_by_then_is_noted(tmp_path):
+    """As trainings of several processes do, which make the norm whole in between."""
+    model = gpt()
+    optimizer = torch.optim.AdamW(model.parameters())
+    parameters, norms = list(model.parameters()), []
+    with paramviz.Recorder(tmp_path / "run", model, optimizer, schedule=1) as recorder:
+        for iteration in range(3):
+            backward(model, iteration)
+            norms.append(norm_of(model))
+            total = nn.utils.get_total_norm([p.grad for p in parameters]) * 1.0
+            nn.utils.clip_grads_with_norm_(parameters, 0.1, total)
+            optimizer.step()
+            recorder.step(iteration)
+    assert paramviz.open_run(tmp_path / "run").scalars(NORM) == pytest.approx(norms)
+
+
+def test_clipping_by_a_norm_of_unknown_or_other_kind_tells_nothing(tmp_path):
+    model = gpt()
+    parameters = list(model.parameters())
+    with paramviz.Recorder(tmp_path / "run", model, schedule=1) as recorder:
+        for iteration, order in enumerate((torch.inf, 1.0, None)):
+            backward(model, iteration)
+            gradients_of = [p.grad for p in parameters]
+            total = torch.tensor(2.0) if order is None else nn.utils.get_total_norm(gradients_of, order)
+            nn.utils.clip_grads_with_norm_(parameters, 0.1, total)
+            recorder.step(iteration)
+    assert not is_known(tmp_path / "run")
 
 
 def test_the_norm_that_is_given_counts(tmp_path):
@@ -184,13 +214,13 @@ def test_the_last_recorder_that_ends_leaves_torch_as_it_was(tmp_path):
     untouched = inner()
     first = paramviz.Recorder(tmp_path / "first", model)
     second = paramviz.Recorder(tmp_path / "second", other)
-    assert inner() is not untouched
+    assert all(now is not then for now, then in zip(inner(), untouched, strict=True))
     first.close()
     backward(other)
     nn.utils.clip_grad_norm_(other.parameters(), 0.1)
     second.step(0)
     second.close()
-    assert inner() is untouched
+    assert inner() == untouched
     assert is_known(tmp_path / "second")
     assert not is_known(tmp_path / "first")
 
