@@ -20,9 +20,9 @@ import { blockHue } from '../layout/colour';
 import { MARGIN_FRAGMENT, MARGIN_VERTEX, MarginFlag } from './plateshaders';
 import type { SceneTheme } from './theme';
 
-/** World units: how far the bars stand from the plate, and how long the longest one is. */
-const GAP = 0.12;
-const REACH = 0.75;
+/** World units: how far the bars stand from the plate, and how long the longest one is; strips beside plates keep their room. */
+const GAP = 0.05;
+const REACH = 0.36;
 /** A plate whose longer side is shorter than this on screen has no margins. */
 const LEAST_px = 140;
 

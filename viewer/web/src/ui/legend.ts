@@ -35,11 +35,11 @@ export class Legend {
   private readonly title = h('div', { class: 'legend-title', 'data-test': 'legend-coloured' });
   private readonly source = h('div', { class: 'legend-source', 'data-test': 'legend-source' });
   private readonly sort = h('div', { class: 'legend-source', 'data-test': 'legend-sort' });
-  private readonly blocks = h('div', { class: 'legend-blocks' });
+  private readonly blocks = h('div', { class: 'legend-inline' });
   private readonly bar = h('div', { class: 'legend-bar' });
   private readonly low = h('span', {});
   private readonly high = h('span', { 'data-test': 'legend-end' });
-  private readonly odd = h('div', { class: 'legend-blocks' });
+  private readonly odd = h('div', { class: 'legend-inline' });
   private plan: Plan | null = null;
 
   /** `cloud`: what is said of the embedding cloud, above the rest. */
@@ -48,11 +48,15 @@ export class Legend {
       'div',
       { class: 'legend', 'data-test': 'legend' },
       cloud,
-      h('div', { class: 'legend-scale' }, this.title, this.low, this.bar, this.high),
+      h(
+        'div',
+        { class: 'legend-scale wraps' },
+        this.title,
+        h('span', { class: 'legend-scale' }, this.low, this.bar, this.high),
+      ),
       this.source,
       this.sort,
-      this.blocks,
-      this.odd,
+      h('div', { class: 'legend-blocks' }, this.blocks, this.odd),
     );
   }
 
@@ -117,7 +121,7 @@ export class Legend {
     }
     if (look?.hasCells && look.source === 'auto') {
       const hue = blockHue(tensor?.block ?? blocksOf(plan)[0] ?? 'other');
-      chips.push(chip(mix(hue, [1, 1, 1], EXTREME_WHITE), `an extreme is near (over ${EXTREME_FROM} × typical)`));
+      chips.push(chip(mix(hue, [1, 1, 1], EXTREME_WHITE), `extreme: over ${EXTREME_FROM} × typical`));
     }
     if (look?.plates.some(({ moved }) => moved)) chips.push(hatched('less than float16 resolves'));
     const isMissing = view.layout.boxes.some(
@@ -125,7 +129,6 @@ export class Legend {
     );
     if (isMissing) chips.push(hatched('not recorded'));
     this.odd.replaceChildren(...chips);
-    this.odd.hidden = chips.length === 0;
   }
 }
 

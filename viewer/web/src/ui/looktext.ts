@@ -91,11 +91,11 @@ export function shareText(tensors: readonly TensorInfo[]): string {
 /** Whether samples or cells are seen, and how much of the model they are. */
 export function sourceText({ picture, look }: Served, plan: Plan, tensor: TensorInfo | null): string {
   const { cells } = picture;
-  const samples = `sampled: ${shareText(tensor ? [tensor] : plan.tensors)}`;
+  const samples = `${shareText(tensor ? [tensor] : plan.tensors)} sampled`;
   if (look.colourBy !== 'value' || look.source === 'samples') return samples;
   const held = cells?.content && cells.iteration !== null ? at(cells.iteration) : null;
   if (look.source === 'auto') {
-    return held ? `${samples}; from afar also the extremes of every element (${held})` : samples;
+    return held ? `${samples}; from afar extremes of every element (${held})` : samples;
   }
   if (!held) return `${samples}; cells: not recorded up to here`;
   const of = look.source === 'cells_mean' ? 'mean' : 'largest magnitude';
