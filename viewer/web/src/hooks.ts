@@ -44,6 +44,7 @@ export function installHooks(store: Store, session: Session, api: Api, player: P
         tab,
         connection,
         graphics,
+        camera: model.stage && { ...model.stage.rig.current, gliding: model.stage.rig.isGliding },
         notice,
         failure,
         iterations: timeline.length,

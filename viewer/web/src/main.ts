@@ -6,12 +6,15 @@ import './styles/timeline.css';
 import './styles/model.css';
 import './styles/look.css';
 import './styles/cloud.css';
+import './styles/views.css';
+import './styles/details.css';
 import { Api } from './data/api';
 import { installHooks } from './hooks';
 import { initialState, type Theme } from './state/model';
 import { Player } from './state/player';
 import { messageOf, Session } from './state/session';
 import { Store } from './state/store';
+import { AddressBar, openingOf, stateAt } from './ui/addressbar';
 import { Dock } from './ui/dock';
 import { Header } from './ui/header';
 import { Help } from './ui/help';
@@ -52,7 +55,9 @@ function loadFonts(): Promise<unknown> {
 function start(): void {
   const theme = storedTheme();
   document.documentElement.dataset.theme = theme;
-  const store = new Store(initialState(theme, innerWidth >= ROOMY_px));
+  const opening = openingOf(location);
+  const { address } = opening;
+  const store = new Store(stateAt(initialState(theme, innerWidth >= ROOMY_px), address.iteration));
   // The first subscriber, so that all others find the stylesheet's colours changed already.
   store.subscribe((state, previous) => {
     if (state.theme !== previous.theme) keepTheme(state.theme);
@@ -75,20 +80,17 @@ function start(): void {
     store.dispatch({ type: 'failed', failure: null });
     work().catch((error: unknown) => store.dispatch({ type: 'failed', failure: messageOf(error) }));
   };
-  const begin = () => open(() => session.start(runsInAddress()));
+  const begin = () => open(() => session.start(address.runs));
   const retry = () => (store.state.failure ? begin() : session.retry());
-  const header = new Header(store, { select: (runs) => open(() => chooseRuns(session, runs)) });
+  const header = new Header(store, { select: (runs) => open(() => session.select(runs)) });
   const model = new ModelTab(store, session);
   player.onProgress = (share) => model.progress(share);
+  new AddressBar(store, model, address);
   const loss = new LossTab(store);
   const dock = new Dock(store, player);
   const help = new Help(store);
   const notices = new Notices(store, retry);
-  listenToKeys(store, player, {
-    resetView: () => model.resetView(),
-    openLook: () => model.openLook(),
-    findToken: () => model.cloud.find(),
-  });
+  listenToKeys(store, player, model);
   store.subscribe((state, previous) => {
     if (state.selected === previous.selected) return;
     document.title = titleOf(state.selected.map((id) => state.runs[id]!.info.name));
@@ -97,20 +99,9 @@ function start(): void {
     .getElementById('app')!
     .append(header.element, notices.element, loss.element, model.element, dock.element, help.element);
   installHooks(store, session, api, player, model);
+  for (const action of opening.actions) store.dispatch(action);
+  store.dispatch({ type: 'notice', notice: opening.notice });
   void loadFonts().finally(begin);
-}
-
-/** What the person chose stands in the address, so that it can be sent to others and survives a reload. */
-async function chooseRuns(session: Session, runs: readonly string[]): Promise<void> {
-  const address = new URL(location.href);
-  address.searchParams.set('runs', runs.join(','));
-  history.replaceState(null, '', address);
-  await session.select(runs);
-}
-
-/** Links carry run ids: `?runs=ID,ID`. */
-function runsInAddress(): string[] {
-  return new URLSearchParams(location.search).get('runs')?.split(',').filter(Boolean) ?? [];
 }
 
 function titleOf(names: readonly string[]): string {

@@ -1,6 +1,6 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { layoutModel } from '../src/layout/architecture';
-import { feedsOf } from '../src/layout/feeds';
+import { FEED_HUES, feedLines, feedsOf } from '../src/layout/feeds';
 import { convolutional, gpt2, recorded } from './models';
 
 const options = { aspect: 1.6, cloud: true };
@@ -61,4 +61,24 @@ test('each line that is told exists, and a bias has the neighbours of its weight
 test('a generic layout claims no flow', () => {
   const layout = layoutModel(convolutional(4), options);
   expect(feedsOf(layout, 0)).toEqual({ sources: [], targets: [], incoming: [], outgoing: [] });
+});
+
+describe('what is lit for a weight', () => {
+  test('are its ribbons in the hue of their side, and outlines around each neighbour', () => {
+    const layout = layoutModel(gpt2(2, 64), { aspect: 2, cloud: false });
+    const up = gpt2(2, 64).find(({ role, layer }) => role === 'mlp_up' && layer === 1)!;
+    const { sources, targets, incoming, outgoing } = feedsOf(layout, up.index);
+    const lit = feedLines(layout, up.index);
+    const of = (hue: readonly number[], kind: 'ribbon' | 'outline') =>
+      lit.filter((line) => line.hue === hue && (line.kind === 'dimension') === (kind === 'outline'));
+    expect(of(FEED_HUES.source, 'ribbon').map(({ points }) => points)).toEqual(incoming.map((at) => layout.lines[at]!.points));
+    expect(of(FEED_HUES.target, 'ribbon').map(({ points }) => points)).toEqual(outgoing.map((at) => layout.lines[at]!.points));
+    const plates = (tensors: number[]) =>
+      layout.boxes
+        .filter((box) => box.tensor !== up.index && tensors.includes(box.tensor))
+        .reduce((sum, { slices }) => sum + (slices?.length ?? 1), 0);
+    expect(of(FEED_HUES.source, 'outline').length).toBe(plates(sources));
+    expect(of(FEED_HUES.target, 'outline').length).toBe(plates(targets));
+    expect(lit.length).toBeGreaterThan(1);
+  });
 });

@@ -10,6 +10,7 @@ import {
   decodeUpdate,
 } from './decode';
 import type { FurtherPart, PieceResult } from './further';
+import { decodeHistograms, type Histograms } from './histograms';
 import type {
   Catalogue,
   ErrorKind,
@@ -104,6 +105,10 @@ export class Api {
   ): Promise<Series> {
     const path = `runs/${encodeURIComponent(run)}/timeline/${tensor}/${encodeURIComponent(key)}?of=${of}`;
     return decodeSeries(await this.bytes(path, signal));
+  }
+
+  async histograms(run: string, tensor: number, signal?: AbortSignal): Promise<Histograms> {
+    return decodeHistograms(await this.bytes(`runs/${encodeURIComponent(run)}/histograms/${tensor}`, signal));
   }
 
   vocabulary(run: string): Promise<string[]> {

@@ -28,6 +28,7 @@ export const float32 = (value: unknown, name: string) => new Float32Array(aligne
 export const float64 = (value: unknown, name: string) => new Float64Array(aligned(bytesOf(value, name, 8)));
 export const uint16 = (value: unknown, name: string) => new Uint16Array(aligned(bytesOf(value, name, 2)));
 export const int16 = (value: unknown, name: string) => new Int16Array(aligned(bytesOf(value, name, 2)));
+export const uint32 = (value: unknown, name: string) => new Uint32Array(aligned(bytesOf(value, name, 4)));
 export const int32 = (value: unknown, name: string) => new Int32Array(aligned(bytesOf(value, name, 4)));
 
 /** int64 to numbers: positions and iterations stay far below 2**53. */

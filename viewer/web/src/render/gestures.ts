@@ -1,6 +1,8 @@
 /** Mouse, wheel and touch on the canvas, told as what the person means. */
 
 export interface GestureListener {
+  /** A hand is laid on: whatever moves by itself stops. */
+  press(): void;
   orbit(dx_px: number, dy_px: number): void;
   pan(dx_px: number, dy_px: number): void;
   /** factor < 1 comes nearer; the point is in CSS pixels from the canvas's top left */
@@ -40,6 +42,7 @@ export function listenToGestures(canvas: HTMLCanvasElement, listener: GestureLis
       canvas.setPointerCapture(event.pointerId);
       pointers.set(event.pointerId, place(event));
       if (pointers.size === 1) travelled = 0;
+      listener.press();
       pans = event.button !== 0 || event.shiftKey;
     },
     options,

@@ -1,9 +1,10 @@
-/** Brackets that name the axes of the tensor under the pointer, or else of the chosen one. */
+/** Of the tensor under the pointer, or else of the chosen one: what feeds it and what it feeds, and brackets that name its axes. */
 
 import { Group, type PerspectiveCamera } from 'three';
 import type { TensorInfo } from '../data/types';
 import type { Label, Layout } from '../layout/boxes';
 import { dimensionMarks, sizesOf, type Marks, type ModelSizes } from '../layout/dimensions';
+import { feedLines } from '../layout/feeds';
 import { Lines } from './lines';
 import type { SceneTheme } from './theme';
 
@@ -45,8 +46,9 @@ export class DimensionMarks {
       ? dimensionMarks(this.layout.boxes, box, this.tensors[box.tensor]!, this.sizes)
       : { lines: [], labels: [] };
     this.clear();
-    if (marks.lines.length > 0) {
-      this.lines = new Lines(marks.lines, this.theme);
+    const lines = box ? [...feedLines(this.layout, box.tensor), ...marks.lines] : [];
+    if (lines.length > 0) {
+      this.lines = new Lines(lines, this.theme);
       this.lines.mesh.renderOrder = 2;
       this.group.add(this.lines.mesh);
     }

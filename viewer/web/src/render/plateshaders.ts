@@ -282,7 +282,8 @@ void main() {
       if (row && column) {
         colour = mix(colour, vec3(1.0), lineAt(cell, footprint) * 0.9);
       } else if (row || column) {
-        colour = mix(colour, vec3(1.0), 0.16);
+        // A row that is marked for itself is seen from afar, too.
+        colour = mix(colour, vec3(1.0), uHover.z < 0 ? 0.65 : 0.16);
       }
     }
   }

@@ -23,10 +23,15 @@ export interface Inset {
 const FIELD_OF_VIEW_deg = 24;
 const GLIDE_ms = 700;
 const MOST_PITCH = 1.45;
-const HOME_YAW = -0.3;
-const HOME_PITCH = 0.17;
-const FLY_YAW = -0.2;
-const FLY_PITCH = 0.12;
+/** From where something is looked at: radians, as in a pose. */
+export type Angles = Pick<Pose, 'yaw' | 'pitch'>;
+
+export const ANGLES = {
+  home: { yaw: -0.3, pitch: 0.17 },
+  fly: { yaw: -0.2, pitch: 0.12 },
+  front: { yaw: 0, pitch: 0 },
+  side: { yaw: 1.05, pitch: 0.24 },
+} as const satisfies Record<string, Angles>;
 /** Share of the window left free around what is fitted. */
 const MARGIN = 1.07;
 
@@ -38,7 +43,7 @@ interface Glide {
 
 export class Rig {
   readonly camera = new PerspectiveCamera(FIELD_OF_VIEW_deg, 1, 1, 10_000);
-  private pose: Pose = { x: 0, y: 0, z: 0, distance: 100, yaw: HOME_YAW, pitch: HOME_PITCH };
+  private pose: Pose = { x: 0, y: 0, z: 0, distance: 100, ...ANGLES.home };
   private glide: Glide | null = null;
   private reach = 100;
   private homes: Pose[] = [];
@@ -49,6 +54,11 @@ export class Rig {
 
   get current(): Pose {
     return { ...this.pose };
+  }
+
+  /** Where the camera stands, or will when its glide ends. */
+  get goal(): Pose {
+    return { ...(this.glide?.to ?? this.pose) };
   }
 
   /** World units in one pixel at the point looked at, for a view of this height. */
@@ -70,9 +80,7 @@ export class Rig {
    * A pose that shows all of these points in a view of this aspect. `inset`: shares of the view's
    * height that stay free at the top and the bottom.
    */
-  fit(points: readonly Vector3[], aspect: number, inset: Inset, angles: 'home' | 'fly'): Pose {
-    const yaw = angles === 'home' ? HOME_YAW : FLY_YAW;
-    const pitch = angles === 'home' ? HOME_PITCH : FLY_PITCH;
+  fit(points: readonly Vector3[], aspect: number, inset: Inset, { yaw, pitch }: Angles): Pose {
     const { right, up, back } = axes(yaw, pitch);
     const tanY = Math.tan((FIELD_OF_VIEW_deg * Math.PI) / 360);
     const tanX = tanY * aspect;
@@ -132,6 +140,11 @@ export class Rig {
   /** Glides there in 0.7 s; `advance` moves it on. */
   glideTo(pose: Pose, now_ms: number): void {
     this.glide = { from: this.current, to: this.bounded(pose), start_ms: now_ms };
+  }
+
+  /** Ends a glide where it is. */
+  stop(): void {
+    this.glide = null;
   }
 
   /** Moves a running glide to this moment; false if nothing moved. */

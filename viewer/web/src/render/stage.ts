@@ -2,7 +2,7 @@
 
 import { Color, LinearSRGBColorSpace, WebGLRenderer, type PerspectiveCamera, type Vector3 } from 'three';
 import type { Theme } from '../state/model';
-import { Rig, type Inset, type Pose } from './rig';
+import { ANGLES, Rig, type Angles, type Inset, type Pose } from './rig';
 import { SCENE_THEMES } from './theme';
 import type { View } from './view';
 
@@ -163,14 +163,14 @@ export class Stage {
   /** Everything in sight, in every view. */
   home(jump: boolean): void {
     if (this.views.length === 0) return;
-    const homes = this.views.map((view) => this.rig.fit(view.extremes, this.aspect, this.inset, 'home'));
+    const homes = this.views.map((view) => this.rig.fit(view.extremes, this.aspect, this.inset, ANGLES.home));
     this.rig.setHomes(homes);
     this.goTo(homes[0]!, jump);
   }
 
   /** Shows these points of one view, in a glide or at once. */
-  fly(points: readonly Vector3[], view: View, jump: boolean): void {
-    const pose = this.rig.fit(points, this.aspect, this.inset, 'fly');
+  fly(points: readonly Vector3[], view: View, jump: boolean, angles: Angles = ANGLES.fly): void {
+    const pose = this.rig.fit(points, this.aspect, this.inset, angles);
     this.goTo(this.rig.poseToBase(pose, this.indexOf(view)), jump);
   }
 
@@ -197,7 +197,8 @@ export class Stage {
     return { top: Math.min(top / height, 0.2), bottom: Math.min(bottom / height, 0.2) };
   }
 
-  private goTo(pose: Pose, jump: boolean): void {
+  /** To a pose told in the world of the first view. */
+  goTo(pose: Pose, jump: boolean): void {
     if (jump) this.rig.jump(pose);
     else this.rig.glideTo(pose, performance.now());
     this.moved();

@@ -125,6 +125,15 @@ export class View {
     };
   }
 
+  /** The address of a whole row of samples, wherever sorting has put it. */
+  rowOf(tensor: number, row: number): CellAddress | null {
+    const plate = this.plateOf(tensor);
+    const rows = this.plan.tensors[tensor]?.grid[0] ?? 0;
+    const places = Array.from({ length: rows }, (_, place) => place);
+    const at = places.find((place) => this.sampleOf({ plate, row: place, column: 0 }).row === row);
+    return plate < 0 || at === undefined ? null : { plate, row: at, column: -1 };
+  }
+
   private lookOf(served: Served, frame: Frame): PlateLook {
     const { boxes } = this.layout;
     const { picture, positions, look } = served;

@@ -4,6 +4,8 @@ import { ApiError, type Api } from '../data/api';
 import { CloudApi } from '../data/cloud';
 import { FrameSource } from '../data/frames';
 import { Tail, type TailOptions } from '../data/tail';
+import type { FurtherContent } from '../data/further';
+import type { Histograms } from '../data/histograms';
 import type { Plan, Positions, RunSummary, Series, TailUpdate } from '../data/types';
 import { plainVocabulary } from '../layout/tokens';
 import { Loader, targetsOf, type Picture } from './loader';
@@ -11,6 +13,12 @@ import type { Store } from './store';
 
 /** A server that is busy or away is asked again after this. */
 const RETRY_ms = 700;
+
+export interface KeyNorms {
+  iteration: number;
+  plan: number;
+  norms: FurtherContent['norms'];
+}
 
 export interface SessionHooks {
   /** All views' pictures, complete, to be shown in one go. */
@@ -129,6 +137,24 @@ export class Session {
     signal: AbortSignal,
   ): Promise<Series> {
     return this.api.timeline(run, tensor, key, of, signal);
+  }
+
+  histograms(run: string, tensor: number, signal: AbortSignal): Promise<Histograms> {
+    return this.api.histograms(run, tensor, signal);
+  }
+
+  /**
+   * The norms of the newest snapshot not after an iteration that holds them, else of the first one after it;
+   * null where none does. The browser keeps them.
+   */
+  async norms(run: string, iteration: number, signal: AbortSignal): Promise<KeyNorms | null> {
+    const holding = await this.api.holding(run, iteration, 'norms');
+    const holder = holding.iteration ?? holding.next;
+    if (holder === null || signal.aborted) return null;
+    const [piece] = await this.api.pieces(run, [holder], 'norms', signal);
+    if (!piece) return null;
+    if ('error' in piece) throw new ApiError(piece.error.kind, piece.error.message, piece.error.key);
+    return piece.content && { iteration: holder, plan: piece.plan, norms: piece.content };
   }
 
   /** The run's tokens as text, or null where it has none. */

@@ -2,6 +2,7 @@
 
 import type { Store } from '../state/store';
 import { button, h } from './dom';
+import { PRESETS } from './pilot';
 
 const KEYS: [string, string][] = [
   ['Space', 'play or pause'],
@@ -9,8 +10,7 @@ const KEYS: [string, string][] = [
   ['Home, End', 'first, last snapshot'],
   ['− +', 'slower, faster'],
   ['L', 'follow the newest iteration'],
-  ['1, 2', 'Training loss, Model parameters'],
-  ['R', 'reset the view'],
+  ['M', 'Training loss or Model parameters'],
   ['/', 'find a token of the embedding'],
   ['V', 'what the matrices show'],
   ['S', 'the next kind of colour scale'],
@@ -19,13 +19,28 @@ const KEYS: [string, string][] = [
   ['Esc', 'let go of the chosen tensor'],
 ];
 
+const CAMERA: [string, string][] = [
+  ['A D W X', 'turn left, right, up, down (with Shift: move)'],
+  ['E, Q', 'nearer, farther'],
+  ['Page down, up', 'fly to the next part of the model, to the one before'],
+  ['J, K', 'fly to the next tensor, to the one before'],
+  ['1 … 6', PRESETS.join(', ')],
+  ['R', 'reset the view'],
+  ['B', 'views: go to one, keep this one'],
+];
+
 const GESTURES: [string, string][] = [
-  ['Drag', 'turn'],
-  ['Right drag, Shift drag', 'move'],
-  ['Wheel, pinch', 'zoom toward the pointer'],
+  ['Drag, one finger', 'turn'],
+  ['Right drag, Shift drag', 'move (or two fingers)'],
+  ['Wheel, pinch', 'zoom toward the pointer, or the middle of the fingers'],
   ['Click', 'choose a tensor, or a token of the cloud'],
   ['Double click', 'fly to a tensor or layer'],
 ];
+
+const COLOURS =
+  'Zero is mid-grey, positive numbers go toward the colour of their part of the model, negative ones toward black. ' +
+  'Heatmaps show recorded samples in their own order; from afar, cells in which any element stands out are lit. ' +
+  'Around the chosen tensor, blue is what feeds it and amber what it feeds. The statistics are those of the whole tensor.';
 
 export class Help {
   readonly element: HTMLDialogElement;
@@ -36,17 +51,11 @@ export class Help {
     this.element = h(
       'dialog',
       { class: 'help', 'aria-label': 'Keys and help', 'data-test': 'help-dialog' },
-      h('h2', {}, 'Keys'),
-      list(KEYS),
-      h('h2', {}, 'In the model'),
-      list(GESTURES),
-      h('h2', {}, 'Colours'),
       h(
-        'p',
-        {},
-        'Zero is mid-grey, positive numbers go toward the colour of their part of the model, negative ones ' +
-          'toward black. Heatmaps show recorded samples in their own order; from afar, cells in which any ' +
-          'element stands out are lit. The statistics are those of the whole tensor.',
+        'div',
+        { class: 'help-columns' },
+        h('div', {}, h('h2', {}, 'Keys'), list(KEYS), h('h2', {}, 'By hand'), list(GESTURES)),
+        h('div', {}, h('h2', {}, 'In the model'), list(CAMERA), h('h2', {}, 'Colours'), h('p', {}, COLOURS)),
       ),
       button('close-help', 'Close', 'Close', () => store.dispatch({ type: 'help', open: false }), { class: 'quiet' }),
     );

@@ -4,11 +4,17 @@ import { SCALE_MODES } from '../state/look';
 import { SPEEDS } from '../state/model';
 import type { Player } from '../state/player';
 import type { Store } from '../state/store';
+import { PRESETS, type Pilot } from './pilot';
 
 const PRESSED_BY_KEY = 'button, summary';
 
+/** What the keys ask of the tab with the scene. */
 export interface KeyActions {
-  resetView(): void;
+  readonly pilot: Pick<Pilot, 'home' | 'turnByKey' | 'moveByKey' | 'zoomByKey'> | null;
+  stepPart(by: 1 | -1): void;
+  stepTensor(by: 1 | -1): void;
+  goToPreset(number: number): void;
+  openViews(): void;
   openLook(): void;
   findToken(): void;
 }
@@ -24,6 +30,11 @@ export function listenToKeys(store: Store, player: Player, actions: KeyActions):
   };
   const step = (by: number) => (event: KeyboardEvent) =>
     store.dispatch({ type: 'step', by: event.shiftKey ? by * 10 : by });
+  const turn = (right: number, down: number) => (event: KeyboardEvent) =>
+    event.shiftKey ? actions.pilot?.moveByKey(right, down) : actions.pilot?.turnByKey(right, down);
+  const presets = Object.fromEntries(
+    PRESETS.map((_, index) => [String(index + 1), () => actions.goToPreset(index + 1)] as const),
+  );
   const keys: Record<string, (event: KeyboardEvent) => void> = {
     ' ': () => player.toggle(),
     ArrowLeft: step(-1),
@@ -33,14 +44,25 @@ export function listenToKeys(store: Store, player: Player, actions: KeyActions):
     '+': () => speed(1),
     '-': () => speed(-1),
     l: () => store.dispatch({ type: 'follow' }),
-    r: () => actions.resetView(),
+    r: () => actions.pilot?.home(),
+    a: turn(-1, 0),
+    d: turn(1, 0),
+    w: turn(0, -1),
+    x: turn(0, 1),
+    e: () => actions.pilot?.zoomByKey(true),
+    q: () => actions.pilot?.zoomByKey(false),
+    PageDown: () => actions.stepPart(1),
+    PageUp: () => actions.stepPart(-1),
+    j: () => actions.stepTensor(1),
+    k: () => actions.stepTensor(-1),
+    b: () => actions.openViews(),
+    ...presets,
     s: () => store.dispatch({ type: 'look', look: { scale: after(SCALE_MODES, store.state.look.scale) } }),
     v: () => actions.openLook(),
     '/': () => actions.findToken(),
     p: () => store.dispatch({ type: 'panel', open: !store.state.panelOpen }),
     t: () => store.dispatch({ type: 'theme', theme: store.state.theme === 'dark' ? 'light' : 'dark' }),
-    '1': () => store.dispatch({ type: 'tab', tab: 'loss' }),
-    '2': () => store.dispatch({ type: 'tab', tab: 'model' }),
+    m: () => store.dispatch({ type: 'tab', tab: store.state.tab === 'model' ? 'loss' : 'model' }),
     '?': () => store.dispatch({ type: 'help', open: !store.state.helpOpen }),
     Escape: () => store.dispatch({ type: 'selection', selection: null }),
   };

@@ -1,13 +1,10 @@
 /** Model parameters: the stage with its views, the pointer, and what is laid over them. */
 
-import type { Vector3 } from 'three';
-import type { Rect } from '../layout/boxes';
-import { union } from '../layout/boxes';
+import type { CellAddress } from '../layout/cells';
 import { listenToGestures } from '../render/gestures';
-import { onFront, rayThrough } from '../render/pick';
-import { cornersOf } from '../render/rig';
 import { NoWebGLError, Stage } from '../render/stage';
 import type { View } from '../render/view';
+import type { Bookmark } from '../state/bookmarks';
 import type { Picture } from '../state/loader';
 import type { Selection, Shown, State } from '../state/model';
 import type { Session } from '../state/session';
@@ -21,16 +18,17 @@ import { lookFacts } from './lookfacts';
 import { LookMenu } from './lookmenu';
 import { colouredText } from './looktext';
 import { Panel } from './panel';
+import { Pilot, prefersStillness, PRESETS } from './pilot';
 import { hitAt, HoverFacts, type Hit } from './pointer';
 import { TokenLabels } from './tokenlabels';
 import { Views } from './views';
+import { ViewsMenu } from './viewsmenu';
 import { emptyText, viewTitle } from './viewtitle';
-
-const ORBIT_PER_PIXEL = 0.0045;
 
 export class ModelTab {
   readonly element: HTMLElement;
   readonly stage: Stage | null;
+  readonly pilot: Pilot | null;
   private readonly store: Store;
   private readonly session: Session;
   private readonly canvas = h('canvas', { class: 'stage', tabindex: 0, 'data-test': 'stage', 'aria-label': 'The model' });
@@ -39,6 +37,7 @@ export class ModelTab {
   readonly cloud: CloudRoom;
   private readonly legend: Legend;
   private readonly panel: Panel;
+  private readonly viewsMenu: ViewsMenu;
   private readonly details: Details;
   private readonly titles = h('div', { class: 'view-titles' });
   private readonly empty = h('p', { class: 'empty-scene', 'data-test': 'empty-scene', hidden: true });
@@ -50,8 +49,8 @@ export class ModelTab {
   private readonly tokens = new TokenLabels();
   private pointer: { x: number; y: number } | null = null;
   private hoverPending = false;
-  /** The person has moved the camera, so a new size of the window leaves it alone. */
-  private touched = false;
+  /** A row that was chosen in the list of rows. */
+  private lit: { run: string; cell: CellAddress } | null = null;
 
   constructor(store: Store, session: Session) {
     this.store = store;
@@ -63,22 +62,28 @@ export class ModelTab {
     this.cloud = new CloudRoom(store, session, {
       views: () => this.ordered,
       stage: () => this.stage,
-      fly: (points, view) => this.flyToPoints(points, view),
+      fly: (points, view) => this.pilot?.flyToPoints(view, points),
       vocabulary: (run) => this.facts.vocabularyOf(run),
     });
     this.legend = new Legend(this.cloud.legend.element);
     this.panel = new Panel(store, {
       flyToTensor: (run, tensor) => this.choose({ run, tensor }, true),
-      flyToPart: (run, tensors) => this.flyToTensors(run, tensors),
+      flyToPart: (run, tensors) => this.pilot?.flyToTensors(run, tensors),
     });
-    this.details = new Details(store, session);
+    this.details = new Details(store, session, { light: (selection, drawn) => this.light(selection, drawn) });
     this.menu = new LookMenu(store);
     this.listButton = button('open-panel', 'Show the list of tensors (key P)', icon(ICONS.list), () =>
       store.dispatch({ type: 'panel', open: true }),
     );
-    const reset = button('reset-view', 'Reset the view (key R)', icon(ICONS.home), () => this.resetView());
+    const reset = button('reset-view', 'Reset the view (key R)', icon(ICONS.home), () => this.pilot?.home());
     this.listButton.classList.add('list-button');
-    const tools = h('div', { class: 'stage-tools' }, this.cloud.toggle, this.menu.element, reset);
+    this.viewsMenu = new ViewsMenu(store, {
+      goToPreset: (preset) => this.pilot?.goToPreset(preset),
+      hasPreset: (preset) => this.pilot?.hasPreset(preset) ?? false,
+      current: () => ({ ...this.place, name: this.pilot?.title ?? '' }),
+      goTo: (kept) => this.goTo(kept, prefersStillness()),
+    });
+    const tools = h('div', { class: 'stage-tools' }, this.cloud.toggle, this.menu.element, this.viewsMenu.element, reset);
     this.overlay = h(
       'div',
       { class: 'scene', 'data-test': 'scene' },
@@ -103,10 +108,11 @@ export class ModelTab {
     );
     this.stage = this.makeStage();
     this.views = this.stage && new Views(this.stage, store, session);
+    this.pilot = this.stage && new Pilot(this.stage, this.views!);
     store.subscribe((state, previous) => this.follow(state, previous));
     this.showTools(store.state);
     this.legend.element.hidden = true;
-    if (this.stage) this.listen(this.stage);
+    if (this.stage) this.listen(this.stage, this.pilot!);
   }
 
   /** Shows complete pictures, all of them with the next draw. */
@@ -123,7 +129,7 @@ export class ModelTab {
       shown[run] = { iteration, plan: frame?.plan ?? view?.plan.number ?? null, failure };
       if (plan && run === state.selected[0]) this.panel.show(run, plan);
     }
-    if (this.views?.arrange()) this.goHome();
+    if (this.views?.arrange()) this.pilot!.home(true);
     this.store.dispatch({ type: 'shown', shown });
     this.describe();
     this.cloud.presented();
@@ -149,14 +155,53 @@ export class ModelTab {
     return lookFacts(this.views?.of(run));
   }
 
-  resetView(): void {
-    this.touched = false;
-    this.stage?.home(prefersStillness());
+  /** What is looked at, so that a link or a bookmark can tell it. */
+  get place(): Pick<Bookmark, 'camera' | 'tensor'> {
+    const { selection, selected, shown } = this.store.state;
+    const plan = selection && this.session.planNow(selection.run, shown[selection.run]?.plan ?? null);
+    const name = plan?.tensors[selection!.tensor]?.name;
+    const tensor = name === undefined ? null : { view: selected.indexOf(selection!.run), name };
+    return { camera: this.pilot?.place ?? null, tensor };
   }
 
-  private goHome(): void {
-    this.touched = false;
-    this.stage?.home(true);
+  /** Looks at what a link or a bookmark tells; false where the model does not have some of it. */
+  goTo({ camera, tensor }: Pick<Bookmark, 'camera' | 'tensor'>, jump: boolean): boolean {
+    const run = this.store.state.selected[tensor?.view ?? 0];
+    const found = tensor && run !== undefined ? this.views?.of(run)?.plan.tensors.find(({ name }) => name === tensor.name) : null;
+    this.select(found ? { run: run!, tensor: found.index } : null);
+    if (!camera) this.pilot?.home(jump);
+    const isThere = !camera || !this.pilot || this.pilot.goToPlace(camera, jump);
+    return isThere && (found !== undefined || !tensor);
+  }
+
+  /** Flies to the next part of the model, or to the one before. */
+  stepPart(by: 1 | -1): void {
+    this.pilot?.stepPart(by);
+  }
+
+  /** Chooses the next tensor that is drawn, or the one before, and flies there. */
+  stepTensor(by: 1 | -1): void {
+    const { selection, selected } = this.store.state;
+    const run = selection?.run ?? selected[0];
+    const view = run === undefined ? undefined : this.views?.of(run);
+    if (!view) return;
+    const drawn = view.layout.boxes.map(({ tensor }) => tensor).sort((a, b) => a - b);
+    const at = selection ? drawn.indexOf(selection.tensor) : by > 0 ? -1 : drawn.length;
+    const tensor = drawn[Math.min(Math.max(at + by, 0), drawn.length - 1)];
+    if (tensor !== undefined) this.choose({ run: view.run, tensor }, true);
+  }
+
+  goToPreset(number: number): void {
+    const preset = PRESETS[number - 1];
+    if (preset) this.pilot?.goToPreset(preset);
+  }
+
+  findToken(): void {
+    this.cloud.find();
+  }
+
+  openViews(): void {
+    this.viewsMenu.toggle();
   }
 
   /** Bounds of a tensor's plate on screen, CSS pixels from the page's top left. */
@@ -196,27 +241,14 @@ export class ModelTab {
     return stage.software ? 'software' : 'hardware';
   }
 
-  private listen(stage: Stage): void {
-    const moved = () => {
-      this.touched = true;
-      stage.moved();
-    };
+  private listen(stage: Stage, pilot: Pilot): void {
     stage.onCameraMoved = () => this.hoverSoon();
     stage.onDrawn = () => this.cloud.drawn();
     listenToGestures(this.canvas, {
-      orbit: (dx, dy) => {
-        stage.rig.orbit(-dx * ORBIT_PER_PIXEL, dy * ORBIT_PER_PIXEL);
-        moved();
-      },
-      pan: (dx, dy) => {
-        stage.rig.pan(dx, dy, stage.viewSize.height);
-        moved();
-      },
-      zoom: (factor, x, y) => {
-        const at = this.worldAt(stage, x, y);
-        stage.rig.zoom(factor, at && stage.rig.toBase(at.world, at.index));
-        moved();
-      },
+      press: () => pilot.press(),
+      orbit: (dx, dy) => pilot.orbit(dx, dy),
+      pan: (dx, dy) => pilot.pan(dx, dy),
+      zoom: (factor, x, y) => pilot.zoom(factor, x, y),
       hover: (x, y) => {
         this.pointer = { x, y };
         this.hoverSoon();
@@ -230,23 +262,17 @@ export class ModelTab {
         if (hit?.kind === 'cell') this.choose({ run: hit.view.run, tensor: hit.tensor }, false);
         if (hit?.kind === 'point') this.cloud.clicked(hit.view, hit.view.cloud!.tokenOf(hit.hit.point));
       },
-      doubleClick: (x, y) => this.flyToHit(hitAt(stage, this.ordered, x, y), x, y),
+      doubleClick: (x, y) => {
+        const hit = hitAt(stage, this.ordered, x, y);
+        if (hit?.kind === 'cell') this.choose({ run: hit.view.run, tensor: hit.tensor }, true);
+        else if (hit) pilot.flyToPoint(hit.view, x, y);
+      },
     });
     new ResizeObserver(() => {
       stage.resize(this.overlay.clientWidth, this.overlay.clientHeight);
-      if (this.views?.reshape()) this.goHome();
-      else if (!this.touched) stage.home(true);
+      if (this.views?.reshape()) pilot.home(true);
+      else pilot.resized();
     }).observe(this.overlay);
-  }
-
-  /** The point of the plates' front plane under a point of the canvas, and in which view it is. */
-  private worldAt(stage: Stage, x: number, y: number): { world: Vector3; index: number } | null {
-    const { width, height } = stage.viewSize;
-    const index = Math.min(Math.floor(x / width), stage.viewCount - 1);
-    const view = this.ordered[index];
-    if (!view) return null;
-    const world = onFront(rayThrough(stage.look(view), ((x - index * width) / width) * 2 - 1, 1 - (y / height) * 2));
-    return world && { world, index };
   }
 
   private follow(state: State, previous: State): void {
@@ -283,49 +309,29 @@ export class ModelTab {
   private dropForeign(): void {
     if (!this.views?.dropForeign()) return;
     const two = this.store.state.selected.length > 1;
-    this.touched = false;
     this.card.hide();
     this.tokens.hide();
     this.titles.replaceChildren();
     this.canvas.setAttribute('aria-label', two ? 'The model, two runs side by side' : 'The model');
   }
 
+  /** The chosen tensor, and there by a glide if wished. */
   private choose(selection: Selection, fly: boolean): void {
+    this.select(selection);
+    if (fly) this.pilot?.flyToTensors(selection.run, [selection.tensor]);
+  }
+
+  private select(selection: Selection | null): void {
     this.store.dispatch({ type: 'selection', selection });
-    this.details.update(this.views?.of(selection.run)?.frame ?? null);
-    if (fly) this.flyToTensors(selection.run, [selection.tensor]);
+    if (selection) this.details.update(this.views?.of(selection.run)?.frame ?? null);
   }
 
-  private flyToTensors(run: string, tensors: readonly number[]): void {
+  /** Marks a drawn row of a tensor, wherever sorting has put it. */
+  private light({ run, tensor }: Selection, drawn: number | null): void {
     const view = this.views?.of(run);
-    const rects = tensors.map((tensor) => view?.rectOf(tensor)).filter((rect) => rect !== null && rect !== undefined);
-    if (view && rects.length > 0) this.flyTo(view, union(rects));
-  }
-
-  private flyTo(view: View, rect: Rect, depth = 0): void {
-    this.flyToPoints(cornersOf(rect, depth), view);
-  }
-
-  private flyToPoints(points: Vector3[], view: View): void {
-    this.touched = true;
-    this.stage?.fly(points, view, prefersStillness());
-  }
-
-  /** A tensor, the layer around it, or everything. */
-  private flyToHit(hit: Hit | null, x: number, y: number): void {
-    if (!hit || !this.stage) return;
-    if (hit.kind === 'cell') {
-      this.choose({ run: hit.view.run, tensor: hit.tensor }, true);
-      return;
-    }
-    const at = this.worldAt(this.stage, x, y)?.world;
-    const region =
-      at &&
-      hit.view.layout.regions.find(
-        ({ rect }) => at.x >= rect.left && at.x <= rect.right && at.y >= rect.bottom && at.y <= rect.top,
-      );
-    if (region) this.flyTo(hit.view, region.rect, region.title === 'embedding cloud' ? region.rect.right - region.rect.left : 0);
-    else this.resetView();
+    const cell = drawn === null ? null : (view?.rowOf(tensor, drawn) ?? null);
+    this.lit = cell && { run, cell };
+    this.hoverSoon();
   }
 
   private hoverSoon(): void {
@@ -343,7 +349,8 @@ export class ModelTab {
     const hit = pointer && hitAt(stage, this.ordered, pointer.x, pointer.y);
     let changed = false;
     for (const view of this.ordered) {
-      const cell = hit?.view === view && hit.kind === 'cell' ? hit.cell : null;
+      const lit = this.lit?.run === view.run ? this.lit.cell : null;
+      const cell = hit?.view === view && hit.kind === 'cell' ? hit.cell : lit;
       changed = view.highlight(cell) || changed;
     }
     if (changed) stage.invalidate();
@@ -383,8 +390,4 @@ export class ModelTab {
       ...state.selected.map((id, index) => viewTitle(state, id, index, this.views?.of(id))),
     );
   }
-}
-
-function prefersStillness(): boolean {
-  return matchMedia('(prefers-reduced-motion: reduce)').matches;
 }

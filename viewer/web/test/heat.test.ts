@@ -1,0 +1,74 @@
+import { encode } from '@msgpack/msgpack';
+import { describe, expect, test } from 'vitest';
+import { decodeHistograms, N_BINS, type Histograms } from '../src/data/histograms';
+import { columnsOf, edgeText, heatPixels, occupiedBins, sharesAt, tickEdges } from '../src/layout/heat';
+
+function made(iterations: number[], rows: Record<number, number>[]): Histograms {
+  const counts = new Uint32Array(rows.length * N_BINS);
+  rows.forEach((row, at) => Object.entries(row).forEach(([bin, count]) => (counts[at * N_BINS + Number(bin)] = count)));
+  return { iterations: Float64Array.from(iterations), counts, damaged: [] };
+}
+
+const grey = (strength: number): [number, number, number] => [strength, strength, strength];
+
+describe('an answer of the server', () => {
+  const raw = (array: ArrayBufferView) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  const body = (iterations: number[], counts: number) => {
+    const bytes = encode({
+      iterations: raw(BigInt64Array.from(iterations, BigInt)),
+      counts: raw(new Uint32Array(counts).fill(4_000_000_000)),
+      damaged: [15],
+    });
+    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
+  };
+
+  test('has 64 counts for each snapshot', () => {
+    const { iterations, counts, damaged } = decodeHistograms(body([0, 8], 128));
+    expect([[...iterations], counts.length, counts[5], damaged]).toEqual([[0, 8], 128, 4_000_000_000, [15]]);
+  });
+
+  test('with too few is refused', () => expect(() => decodeHistograms(body([0, 8], 64))).toThrow(/64 counts for 2/));
+});
+
+test('each column of the picture shows the nearest snapshot, although they are not evenly apart', () => {
+  expect([...columnsOf([0, 1, 2, 100], 10)]).toEqual([2, 2, 2, 2, 2, 3, 3, 3, 3, 3]);
+  expect([...columnsOf([0, 50, 100], 4)]).toEqual([0, 1, 1, 2]);
+  expect([...columnsOf([7], 3)]).toEqual([0, 0, 0]);
+});
+
+test('only bins that ever held something have a row, the highest on top', () => {
+  const histograms = made([0, 10], [{ 30: 1, 33: 3 }, { 33: 4 }]);
+  const bins = occupiedBins(histograms.counts)!;
+  expect(bins).toEqual([30, 33]);
+  expect(sharesAt(histograms, 0)[33]).toBe(0.75);
+  const pixels = heatPixels(histograms, bins, 2, grey);
+  const red = (x: number, y: number) => pixels[(y * 2 + x) * 4];
+  expect(pixels.length).toBe(2 * 4 * 4);
+  expect([red(0, 0), red(1, 0)]).toEqual([Math.round(Math.sqrt(0.75) * 255), 255]);
+  expect([red(0, 1), red(0, 3), red(1, 3)]).toEqual([0, Math.round(0.5 * 255), 0]);
+});
+
+test('a tensor that never held a finite number has no picture', () => {
+  expect(occupiedBins(new Uint32Array(128))).toBeNull();
+  expect([...sharesAt(made([0], [{}]), 0)].every((share) => share === 0)).toBe(true);
+});
+
+test('bins are named as docs/FORMAT.md has them', () => {
+  expect([0, 1, 31, 32, 33, 34, 57, 63, 64].map(edgeText)).toEqual([
+    '−∞', '−2⁶', '−2⁻²⁴', '0', '2⁻²⁴', '2⁻²³', '2⁰', '2⁶', '∞',
+  ]);
+});
+
+test.each([[28, 36], [0, 63], [40, 60], [3, 20], [32, 32]] as [number, number][])(
+  'ticks beside bins %i to %i are few, and as far on one side of zero as on the other',
+  (low, high) => {
+    const ticks = tickEdges([low, high], 6);
+    expect(ticks.length).toBeLessThanOrEqual(8);
+    for (const tick of ticks) {
+      expect(tick).toBeGreaterThanOrEqual(low);
+      expect(tick).toBeLessThanOrEqual(high + 1);
+      if (64 - tick >= low && 64 - tick <= high + 1) expect(ticks).toContain(64 - tick);
+    }
+    if (low <= 32 && high >= 32) expect(ticks).toContain(32);
+  },
+);
