@@ -17,11 +17,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from paramviz.analysis.scored import Places, ScoredTable
 from paramviz.errors import DamagedRunError, NotRecordedError
 from paramviz.store import Run
 
@@ -35,6 +36,7 @@ _BLOCK_ROWS = 8192
 """Rows turned to float64 at a time while a covariance is summed, so that memory stays bounded."""
 
 _CACHED_AXES = 256
+_CACHED_TABLES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,12 @@ class Picture:
     coordinates: npt.NDArray[np.float32]
     magnitude: npt.NDArray[np.float32]
     explained: tuple[float, ...]
+
+
+class _Seen(NamedTuple):
+    exact: bool
+    coordinates: npt.NDArray[np.float32]
+    magnitude: npt.NDArray[np.float32]
 
 
 def principal_axes(rows: Floats) -> Axes:
@@ -131,7 +139,7 @@ class EmbeddingProjection:
         self._lock = threading.RLock()
         self._axes: OrderedDict[int, Axes] = OrderedDict()
         self._usable: dict[int, bool] = {}
-        self._anchor: tuple[int, Floats] | None = None
+        self._tables: OrderedDict[tuple[int, int, int], ScoredTable] = OrderedDict()
 
     def recommended_basis(self) -> int | None:
         """The iteration from whose rows the picture is best made now; None if no rows are recorded.
@@ -175,15 +183,13 @@ class EmbeddingProjection:
         """
         if basis is None:
             basis = self.recommended_basis()
-        rows, exact = self._rows_of(iteration, slice(None))
-        if rows is None or basis is None:
+        seen = None if basis is None else self._seen(iteration, basis, slice(None))
+        if seen is None or basis is None:
             return None
-        axes = self._fitting_axes(basis, iteration, rows)
-        coordinates, magnitude = project(rows, axes)
         embedding = self._run[iteration].plan.embedding
         assert embedding is not None
-        explained = tuple(float(share) for share in axes.explained)
-        return Picture(embedding.tensor, basis, exact, coordinates, magnitude, explained)
+        explained = tuple(float(share) for share in self.axes(basis).explained)
+        return Picture(embedding.tensor, basis, seen.exact, seen.coordinates, seen.magnitude, explained)
 
     def points(self, iteration: int, basis: int, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """(n, 3) coordinates of some tokens at `iteration`; NaN for what the snapshot does not hold.
@@ -196,30 +202,35 @@ class EmbeddingProjection:
             return points
         at = np.searchsorted(embedding.tokens, tokens).clip(max=len(embedding.tokens) - 1)
         known = embedding.tokens[at] == tokens
-        rows, _ = self._rows_of(iteration, at[known])
-        if rows is not None:
-            points[known] = project(rows, self._fitting_axes(basis, iteration, rows))[0]
+        seen = self._seen(iteration, basis, at[known])
+        if seen is not None:
+            points[known] = seen.coordinates
         return points
 
-    def _fitting_axes(self, basis: int, iteration: int, rows: Floats) -> Axes:
+    def _fitting_axes(self, basis: int, iteration: int, width: int) -> Axes:
         axes = self.axes(basis)
-        if axes.mean.shape[0] != rows.shape[1]:
+        if axes.mean.shape[0] != width:
             raise NotRecordedError(
-                f"{self._run.path}: iteration {iteration} has embedding rows of width {rows.shape[1]}, "
+                f"{self._run.path}: iteration {iteration} has embedding rows of width {width}, "
                 f"iteration {basis} of {axes.mean.shape[0]}. Choose a basis recorded under the same plan.",
                 path=self._run.path,
             )
         return axes
 
-    def _rows_of(self, iteration: int, at: slice | npt.NDArray[np.intp]) -> tuple[Floats | None, bool]:
-        """(those rows, or what they are taken to be; whether they were recorded themselves)."""
+    def _seen(self, iteration: int, basis: int, at: Places) -> _Seen | None:
+        """Those rows from a basis, or what they are taken to be; None if nothing is recorded of them."""
         snapshot = self._run[iteration]
         if snapshot.plan.embedding is None:
-            return None, False
+            return None
         rows: Floats | None = snapshot.array("embedding_rows")
         if rows is not None:
-            return rows[at], True
-        return self._estimated_rows(iteration, at), False
+            axes = self._fitting_axes(basis, iteration, rows.shape[1])
+            return _Seen(True, *project(rows[at], axes))
+        scores = snapshot.array("embedding_scores")
+        if scores is None or snapshot.basis is None:
+            return None
+        table = self._table(snapshot.plan.number, snapshot.basis, basis, iteration)
+        return _Seen(False, *table.see(scores, at))
 
     def _milestones(self) -> list[int]:
         """The iterations that a growing run recommends one after the other, in the order of their commits."""
@@ -276,34 +287,31 @@ class EmbeddingProjection:
         place = {iteration: n for n, iteration in enumerate(self._run.iterations_in_commit_order.tolist())}
         return self._newest_usable([i for i in self._milestones() if place[i] < place[basis]])
 
-    def _estimated_rows(self, iteration: int, at: slice | npt.NDArray[np.intp]) -> Floats | None:
-        snapshot = self._run[iteration]
-        scores = snapshot.array("embedding_scores")
-        if scores is None or snapshot.basis is None:
-            return None
-        stored = self._run.basis(snapshot.basis)
-        anchor = self._rows_at(stored.iteration, like=iteration)
-        scores32 = scores[at].astype(np.float32)
-        if anchor is None:
-            estimate: Floats = stored.mean + scores32 @ stored.components
-            return estimate
-        moved = scores32 - (anchor[at] - stored.mean) @ stored.components.T
-        return np.asarray(anchor[at] + moved @ stored.components)
+    def _table(self, plan: int, stored: int, basis: int, iteration: int) -> ScoredTable:
+        """How scores in a stored basis look from `basis`, for snapshots of a plan such as `iteration`."""
+        with self._lock:
+            key = (plan, stored, basis)
+            known = self._tables.get(key)
+            if known is None:
+                own = self._run.basis(stored)
+                axes = self._fitting_axes(basis, iteration, own.components.shape[1])
+                anchor = self._rows_at(own.iteration, like=iteration)
+                known = ScoredTable.of(anchor, own, axes.mean, axes.components)
+                self._tables[key] = known
+            self._tables.move_to_end(key)
+            if len(self._tables) > _CACHED_TABLES:
+                self._tables.popitem(last=False)
+            return known
 
     def _rows_at(self, iteration: int, *, like: int) -> Floats | None:
-        """(K, width) float32 rows of an iteration that records the same tokens as `like`, else None."""
+        """(K, width) rows of an iteration that records the same tokens as `like`, else None."""
         if iteration not in self._run.iterations:
             return None
         there, here = self._run[iteration].plan.embedding, self._run[like].plan.embedding
         if there is None or here is None or not np.array_equal(there.tokens, here.tokens):
             return None
-        with self._lock:
-            if self._anchor is None or self._anchor[0] != iteration:
-                rows = self._run[iteration].array("embedding_rows")
-                if rows is None:
-                    return None
-                self._anchor = (iteration, rows.astype(np.float32))
-            return self._anchor[1]
+        rows: Floats | None = self._run[iteration].array("embedding_rows")
+        return rows
 
 
 def _total_variance(rows: Floats, mean: Floats) -> float:
