@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from paramviz.quantities import Quantities
 from paramviz.recorder import further
-from paramviz.recorder.embedding import FrozenBasis, PrincipalAxes
+from paramviz.recorder.embedding import FrozenBasis
 from paramviz.recorder.frames import Frame
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.plan_registry import PlanRegistry, stored_plans
+from paramviz.recorder.principal import PrincipalAxes
 from paramviz.recorder.probe_registry import ProbeRegistry
 from paramviz.recorder.scalars import read_scalars
 from paramviz.recorder.updates import SampleHistory

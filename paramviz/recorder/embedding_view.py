@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from paramviz.recorder.embedding import Rows, wide_parts
+from paramviz.recorder.principal import Rows, centred_parts, mean_of, wide_parts
 from paramviz.recorder.products import product
 from paramviz.schema import EmbeddingPlan
 
@@ -51,8 +51,8 @@ def variance(rows_KW: Rows) -> npt.NDArray[np.float64]:
     if not rows_KW.size:
         return np.array([np.nan])
     with np.errstate(invalid="ignore"):
-        mean = rows_KW.mean(axis=0, dtype=np.float64)
-        return np.array([sum(np.square(part - mean).sum() for part in wide_parts(rows_KW)) / len(rows_KW)])
+        centred = centred_parts(rows_KW, mean_of(rows_KW))
+        return np.array([sum(np.square(part).sum() for part in centred) / len(rows_KW)])
 
 
 def nearest(
@@ -67,7 +67,7 @@ def nearest(
     queries = np.asarray(queries_Q)
     tokens = np.full((len(queries), count), -1, np.int32)
     distances = np.full((len(queries), count), np.nan, np.float32)
-    finite = np.logical_and.reduce(np.isfinite(rows_KW), axis=1)
+    finite = np.concatenate([np.isfinite(part).all(axis=1) for part in wide_parts(rows_KW)])
     at = np.searchsorted(tokens_K, queries)
     asked_QW = rows_KW[at].astype(np.float64)
     asked_QW[~finite[at]] = 0.0

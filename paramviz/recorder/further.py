@@ -14,9 +14,9 @@ import numpy.typing as npt
 from paramviz.places import Indices, Packing, Places, normed_columns, normed_rows
 from paramviz.quantities import Quantities
 from paramviz.recorder import embedding_view
-from paramviz.recorder.embedding import Rows
 from paramviz.recorder.grids import Grids
 from paramviz.recorder.model_plan import ModelPlan
+from paramviz.recorder.principal import Rows
 from paramviz.recorder.singular import all_values
 from paramviz.scaled import to_scaled
 from paramviz.schema import HISTOGRAM_BINS, MOMENT_KEYS, NEIGHBOURS, EmbeddingPlan, TensorInfo

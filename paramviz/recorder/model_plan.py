@@ -110,20 +110,20 @@ class Source:
 class ModelPlan:
     """What a snapshot of one state of the model holds.
 
-    All samples of a snapshot are one (N + V,) array: the N that become float16,
-    then the V that stay float32. `positions` (N,) and `vector_positions` (V,) are
-    their flat indices. Of each, the last ones, `frozen_values` and `frozen_vectors`
-    of them, belong to tensors that do not change. `tokens` are the rows that
-    `embedding` names. `index_of` maps id(parameter) to its row in the tables, `grids`
-    rows to what is sampled of them. `members` are the ids of all tensors, left out or not.
+    All samples of a snapshot are one (N + V,) array: the N = `n_values` that become float16,
+    then the V that stay float32. `all_positions` (N + V,) are their flat indices. Of each, the
+    last ones, `frozen_values` and `frozen_vectors` of them, belong to tensors that do not change.
+    `tokens` are the rows that `embedding` names. `index_of` maps id(parameter) to its row in the
+    tables, `grids` rows to what is sampled of them. `members` are the ids of all tensors, left
+    out or not.
 
     Of a model that is spread over several processes, each reads by a plan of its own part:
     `whole` is that of all, and `head_edges` cut attention weights into what is here of each head.
     """
 
     tensors: tuple[TensorInfo, ...]
-    positions: Positions
-    vector_positions: Positions
+    all_positions: Positions
+    n_values: int
     embedding: EmbeddingPlan | None
     tokens: Indices
     sources: tuple[Source, ...]
@@ -142,8 +142,8 @@ class ModelPlan:
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", Places(self.whole or self))
         object.__setattr__(self, "source_of", {source.index: source for source in self.sources})
-        positions = np.concatenate([self.positions, self.vector_positions])
-        object.__setattr__(self, "batch", HostBatch(self.sources, self.tensors, self.places, positions))
+        batch = HostBatch(self.sources, self.tensors, self.places, self.all_positions)
+        object.__setattr__(self, "batch", batch)
 
     def moving(self, array: str) -> int:
         """How many samples of "values" or "vectors" each snapshot stores."""
@@ -158,12 +158,18 @@ class ModelPlan:
         return np.concatenate([nothing, *(edges for g in grids for edges in (g.row_edges, g.column_edges))])
 
     @property
-    def n_values(self) -> int:
-        return len(self.positions)
+    def positions(self) -> Positions:
+        """(N,) flat indices of the samples that become float16."""
+        return self.all_positions[: self.n_values]
+
+    @property
+    def vector_positions(self) -> Positions:
+        """(V,) flat indices of the samples that stay float32."""
+        return self.all_positions[self.n_values :]
 
     @property
     def n_samples(self) -> int:
-        return len(self.positions) + len(self.vector_positions)
+        return len(self.all_positions)
 
     @property
     def embedding_tensor(self) -> torch.Tensor | None:
@@ -190,8 +196,7 @@ class ModelPlan:
 
     def span_of(self, tensor: TensorInfo) -> slice:
         """Where the samples of `tensor` lie in the one array of all samples."""
-        begin = tensor.offset + (self.n_values if tensor.array == "vectors" else 0)
-        return slice(begin, begin + tensor.samples)
+        return _span(tensor, self.n_values)
 
     def bound_to(self, entries: Sequence[Entry]) -> ModelPlan:
         """The same plan for other tensors: those of `entries`, whose signature is the same."""
@@ -217,34 +222,23 @@ def build_plan(
         replace(tensor, skipped="has a sampling budget of 0") if budgets.get(tensor.index) == 0 else tensor
         for tensor in tensors
     ]
-    grids = {
-        index: sample_grid(
-            tensors[index].shape,
-            budget,
-            row_groups=placements[index].row_groups,
-            column_groups=placements[index].column_groups,
-            transposed=placements[index].transposed,
-        )
-        for index, budget in budgets.items()
-        if budget > 0
-    }
+    grids = _grids(tensors, budgets)
     still = frozenset(t.index for t in tensors if t.frozen and t.name not in moving)
-    laid_out, positions, vector_positions = _lay_out(tensors, grids, still)
+    laid_out, all_positions, n_values = _lay_out(tensors, grids, still)
     embedding = plan_embedding(laid_out, still)
-    plan = ModelPlan(
+    return ModelPlan(
         tensors=laid_out,
-        positions=positions,
-        vector_positions=vector_positions,
+        all_positions=all_positions,
+        n_values=n_values,
         embedding=embedding,
         tokens=Indices(np.zeros(0, np.int64) if embedding is None else embedding.tokens.astype(np.int64)),
-        sources=(),
+        sources=_sources(laid_out, n_values, grids, entries),
         index_of=_index_of(laid_out, entries),
         members=_members(entries),
         frozen_values=sum(t.samples for t in laid_out if t.index in still and t.array == "values"),
         frozen_vectors=sum(t.samples for t in laid_out if t.index in still and t.array == "vectors"),
         grids=grids,
     )
-    return replace(plan, sources=_sources(plan, grids, entries))
 
 
 def names_of(entries: Sequence[Entry]) -> list[str]:
@@ -322,6 +316,27 @@ def _budgets(tensors: Sequence[TensorInfo], budgets: SampleBudgets) -> dict[int,
     return {tensor.index: budget for tensor, budget in zip(recorded, scaled, strict=True)}
 
 
+def _grids(tensors: Sequence[TensorInfo], budgets: Mapping[int, int]) -> dict[int, SampleGrid]:
+    """What is sampled of each tensor that has a budget. Those alike share one: experts are thousands."""
+    made: dict[tuple[object, ...], SampleGrid] = {}
+    grids = {}
+    for index, budget in budgets.items():
+        if budget == 0:
+            continue
+        tensor = tensors[index]
+        alike = (tensor.shape, budget, tensor.row_groups, tensor.column_groups, tensor.transposed)
+        if alike not in made:
+            made[alike] = sample_grid(
+                tensor.shape,
+                budget,
+                row_groups=tensor.row_groups,
+                column_groups=tensor.column_groups,
+                transposed=tensor.transposed,
+            )
+        grids[index] = made[alike]
+    return grids
+
+
 def _array_of(tensor: TensorInfo) -> str:
     """A float16 step near 1.0 hides most moves of a norm; vectors and small tensors stay float32."""
     return "vectors" if len(tensor.shape) <= 1 or tensor.size <= SMALL else "values"
@@ -329,8 +344,8 @@ def _array_of(tensor: TensorInfo) -> str:
 
 def _lay_out(
     tensors: Sequence[TensorInfo], grids: Mapping[int, SampleGrid], still: Collection[int]
-) -> tuple[tuple[TensorInfo, ...], Positions, Positions]:
-    """Gives each tensor its place in `values` or `vectors`; their positions, (N,) and (V,), beside it.
+) -> tuple[tuple[TensorInfo, ...], Positions, int]:
+    """Gives each tensor its place in `values` or `vectors`; all positions, (N + V,), and N beside it.
 
     still: indices of the tensors that do not change, which come last.
     """
@@ -349,20 +364,22 @@ def _lay_out(
         positions[array].append(grid.positions)
         used[array] += len(grid.positions)
     nothing = np.zeros(0, np.int64)
-    return (
-        tuple(laid_out),
-        np.concatenate([*positions["values"], nothing]),
-        np.concatenate([*positions["vectors"], nothing]),
-    )
+    in_turn = np.concatenate([nothing, *positions["values"], *positions["vectors"]])
+    return tuple(laid_out), in_turn, used["values"]
+
+
+def _span(tensor: TensorInfo, n_values: int) -> slice:
+    begin = tensor.offset + (n_values if tensor.array == "vectors" else 0)
+    return slice(begin, begin + tensor.samples)
 
 
 def _sources(
-    plan: ModelPlan, grids: Mapping[int, SampleGrid], entries: Sequence[Entry]
+    tensors: Sequence[TensorInfo], n_values: int, grids: Mapping[int, SampleGrid], entries: Sequence[Entry]
 ) -> tuple[Source, ...]:
     sources = []
     for index, grid in grids.items():
-        tensor = plan.tensors[index]
-        span = plan.span_of(tensor)
+        tensor = tensors[index]
+        span = _span(tensor, n_values)
         positions = None if tensor.whole else Indices(grid.positions)
         edges = None if tensor.whole else (grid.row_edges, grid.column_edges)
         sources.append(Source(index, entries[index].tensor, span.start, span.stop, positions, edges))

@@ -16,8 +16,8 @@ from paramviz.recorder.embedding import (
     MOST_TOKENS,
     STALE,
     choose_tokens,
-    principal_axes,
 )
+from paramviz.recorder.principal import principal_axes
 from tests.recorder.models import gpt, train_step
 
 
@@ -143,6 +143,30 @@ def test_principal_axes_are_those_of_a_singular_value_decomposition(n_rows, widt
     np.testing.assert_allclose(gram[np.ix_(real, real)], np.eye(real.sum()), atol=1e-4)
     projected = np.sum((centred @ axes.components.T) ** 2)
     assert projected == pytest.approx(total * expected.sum(), rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5], ids=["noise", "trained"])
+@pytest.mark.parametrize("shape", [(400, 300), (280, 500)])
+def test_the_axes_of_a_wide_table_explain_what_the_best_would(shape, decay):
+    """Within a percent for noise, whose axes are all alike, and never more than there is."""
+    strength = np.arange(1, shape[1] + 1) ** -decay
+    rows = (np.random.default_rng(3).standard_normal(shape) * strength).astype(np.float32)
+    axes = principal_axes(rows)
+    assert axes is not None
+    singular = np.linalg.svd(rows - rows.mean(axis=0, dtype=np.float64), compute_uv=False)
+    best = np.sum(singular[:8] ** 2) / np.sum(singular**2)
+    assert 0.99 * best < axes.explained.sum() < best * 1.000001
+    np.testing.assert_allclose(axes.components @ axes.components.T, np.eye(8), atol=1e-5)
+    assert axes.share_explained(rows) == pytest.approx(axes.explained.sum(), rel=1e-5)
+
+
+def test_a_wide_table_of_low_rank_has_no_more_axes_than_that():
+    random = np.random.default_rng(4)
+    rows = (random.standard_normal((300, 3)) @ random.standard_normal((3, 280))).astype(np.float32)
+    axes = principal_axes(rows)
+    assert axes is not None
+    assert axes.explained.sum() == pytest.approx(1, abs=1e-5)
+    assert (axes.components[3:] == 0).all()
 
 
 def test_the_bounds_are_those_that_the_documentation_names():

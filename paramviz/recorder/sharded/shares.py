@@ -90,11 +90,12 @@ def own_plan(plan: ModelPlan, share: Share) -> ModelPlan:
         (_, tokens), (_, columns) = share.tokens
         embedding = replace(plan.embedding, width=len(columns), tokens=tokens.astype(np.int32))
     here = set(share.rows.tolist())
+    positions = np.concatenate([np.zeros(0, np.int64), *(piece.positions for piece in share.pieces)])
     return replace(
         plan,
         tensors=tuple(tensors),
-        positions=np.concatenate([np.zeros(0, np.int64), *(piece.positions for piece in share.pieces)]),
-        vector_positions=np.zeros(0, np.int64),
+        all_positions=positions,
+        n_values=len(positions),
         embedding=embedding,
         tokens=Indices(tokens),
         sources=tuple(sources),
