@@ -11,17 +11,18 @@ import numpy.typing as npt
 
 from paramviz.quantities import Quantities
 from paramviz.recorder import further
-from paramviz.recorder.embedding import FrozenBasis
+from paramviz.recorder.embedding import FrozenBasis, narrowed_in_place
 from paramviz.recorder.frames import Frame
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.plan_registry import PlanRegistry, stored_plans
-from paramviz.recorder.principal import PrincipalAxes
+from paramviz.recorder.principal import PrincipalAxes, Rows
 from paramviz.recorder.probe_registry import ProbeRegistry
 from paramviz.recorder.scalars import read_scalars
 from paramviz.recorder.updates import SampleHistory
 from paramviz.schema import (
     GRADIENT_KEYS,
     MOMENT_KEYS,
+    EmbeddingPlan,
     Event,
     GradientState,
     GradientStates,
@@ -88,8 +89,10 @@ class Assembler:
         if "histograms" in self._quantities:
             snapshot.histograms = frame.histograms
         derived = _add_gradients(snapshot, frame)
-        self._add_embedding(snapshot, frame)
         self._add_further(snapshot, frame)
+        # The sums of a large model take as much memory as its embedding does, which comes next.
+        frame.give_up_sums()
+        self._add_embedding(snapshot, frame)
         # Made before the commit: what fails after it would be told as a gap where there is none.
         known = self._history.with_published(frame.plan, frame.samples)
         self._writer.commit(snapshot)
@@ -114,21 +117,28 @@ class Assembler:
                 self._history.start_from(first.plan, samples, plan)
 
     def _add_embedding(self, snapshot: Snapshot, frame: Frame) -> None:
-        """Rows where they are due: always if they are small, else at the first, forced and last snapshots."""
+        """What is told of the rows, and the rows themselves where they are due."""
         rows, embedding = frame.embedding_rows, frame.plan.embedding
-        if rows is None or embedding is None or "embedding" not in self._quantities:
+        if rows is None or embedding is None:
             return
+        if frame.tier == "key":
+            snapshot.more |= further.embedding(embedding, rows, self._quantities)
+        if "embedding" in self._quantities:
+            self._add_rows(snapshot, frame, embedding, rows)
+
+    def _add_rows(self, snapshot: Snapshot, frame: Frame, embedding: EmbeddingPlan, rows: Rows) -> None:
+        """Rows: always if they are small, else at the first, forced and last snapshots; scores between."""
         is_first = self._rows_of is not frame.plan.tensors
-        if embedding.every_snapshot or frame.keeps_rows or is_first:
-            snapshot.embedding_rows = _narrow(rows, np.float16)
-        if embedding.every_snapshot:
-            return
-        if snapshot.embedding_rows is not None:
-            self._basis.renew(rows, lambda axes: self._store_basis(frame.iteration, axes))
-        scores = self._basis.scores(rows)
-        if scores is not None:
-            snapshot.embedding_scores = _narrow(scores, np.float16)
-            snapshot.basis = self._basis.number
+        keeps_rows = embedding.every_snapshot or frame.keeps_rows or is_first
+        if not embedding.every_snapshot:
+            if keeps_rows:
+                self._basis.renew(rows, lambda axes: self._store_basis(frame.iteration, axes))
+            scores = self._basis.scores(rows)
+            if scores is not None:
+                snapshot.embedding_scores = _narrow(scores, np.float16)
+                snapshot.basis = self._basis.number
+        if keeps_rows:
+            snapshot.embedding_rows = narrowed_in_place(rows)
 
     def _add_further(self, snapshot: Snapshot, frame: Frame) -> None:
         """What docs/FORMAT.md calls further quantities, where they are due and wanted."""
@@ -149,8 +159,6 @@ class Assembler:
             snapshot.more |= further.scaled_samples(plan, update, "update")
         if frame.matrices:
             snapshot.more |= further.spectra(plan, frame.matrices)
-        if frame.embedding_rows is not None and plan.embedding is not None:
-            snapshot.more |= further.embedding(plan.embedding, frame.embedding_rows, wanted)
         if frame.probed is not None:
             snapshot.probe = self._probes.number(frame.probed.probe)
             snapshot.more |= frame.probed.arrays

@@ -20,6 +20,9 @@ MOST_TOKENS = 5_000
 EVERY_SNAPSHOT_BYTES = 256 << 10
 """Rows that fit into so many bytes are in every snapshot, and no basis is needed."""
 
+_NARROWED = 1 << 16
+"""Elements narrowed at a time."""
+
 STALE = 0.8
 """A basis is replaced once it explains less than this share of what a fresh one would."""
 
@@ -45,6 +48,18 @@ def choose_tokens(vocabulary_size: int, width: int) -> npt.NDArray[np.int32]:
     if vocabulary_size <= fitting:
         return np.arange(vocabulary_size, dtype=np.int32)
     return sample_grid((vocabulary_size, 1), max(1, min(MOST_TOKENS, fitting))).rows.astype(np.int32)
+
+
+def narrowed_in_place(rows_KW: Rows) -> npt.NDArray[np.float16]:
+    """(K, width) float16 in the first half of the memory of the rows, which are gone then: a table of
+    another eight megabytes would be the largest thing beside the model."""
+    wide = rows_KW.reshape(-1)
+    narrow = wide.view(np.float16)[: wide.size]
+    with np.errstate(over="ignore"):
+        for begin in range(0, wide.size, _NARROWED):
+            # What is written lies before what is still to be read.
+            narrow[begin : begin + _NARROWED] = wide[begin : begin + _NARROWED].astype(np.float16)
+    return narrow.reshape(rows_KW.shape)
 
 
 class FrozenBasis:

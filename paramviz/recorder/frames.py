@@ -79,6 +79,12 @@ class Frame:
     transfers: Transfers = field(default_factory=Transfers)
     probed: Probed | None = None
 
+    def give_up_sums(self) -> None:
+        """The sums of weights and gradients are done with, and their memory is wanted."""
+        self.grids = Grids()
+        if self.gradients is not None:
+            self.gradients.grids = {}
+
 
 class FramePool:
     """Frames of the plan in use, as many as fit into `memory_bytes`. Taking one waits only if asked to."""

@@ -38,6 +38,9 @@ def gather(frame: Frame, quantities: Quantities, singular: SingularValues) -> No
     if plan.whole is not None:
         quantities -= _OF_WHOLE
     with torch.no_grad():
+        if frame.tier == "key" and "sigma_max" in quantities:
+            # First: what it takes meanwhile is given back before the sums take as much.
+            singular.measure(plan, frame.sigma_max, transfers)
         addresses = addresses_of(plan.batch.tensors, plan.batch.sizes)
         summed = plan.batch.summed(quantities) & (frame.tier == "key")
         _gather_plain(frame, quantities, addresses, summed)
@@ -46,8 +49,6 @@ def gather(frame: Frame, quantities: Quantities, singular: SingularValues) -> No
         frame.grids.take([plan.sources[i] for i in others if summed[i]], transfers)
         if "head_norms" in quantities:
             frame.grids.take_heads(plan, transfers)
-        if frame.tier == "key" and "sigma_max" in quantities:
-            singular.measure(plan, frame.sigma_max, transfers)
         if "singular_values" in quantities and frame.keeps_rows:
             _copy_matrices(frame)
         table = plan.embedding_tensor

@@ -232,7 +232,7 @@ def build_plan(
         n_values=n_values,
         embedding=embedding,
         tokens=Indices(np.zeros(0, np.int64) if embedding is None else embedding.tokens.astype(np.int64)),
-        sources=_sources(laid_out, n_values, grids, entries),
+        sources=_sources(laid_out, all_positions, n_values, grids, entries),
         index_of=_index_of(laid_out, entries),
         members=_members(entries),
         frozen_values=sum(t.samples for t in laid_out if t.index in still and t.array == "values"),
@@ -374,13 +374,17 @@ def _span(tensor: TensorInfo, n_values: int) -> slice:
 
 
 def _sources(
-    tensors: Sequence[TensorInfo], n_values: int, grids: Mapping[int, SampleGrid], entries: Sequence[Entry]
+    tensors: Sequence[TensorInfo],
+    all_positions: Positions,
+    n_values: int,
+    grids: Mapping[int, SampleGrid],
+    entries: Sequence[Entry],
 ) -> tuple[Source, ...]:
     sources = []
     for index, grid in grids.items():
         tensor = tensors[index]
         span = _span(tensor, n_values)
-        positions = None if tensor.whole else Indices(grid.positions)
+        positions = None if tensor.whole else Indices(all_positions[span])
         edges = None if tensor.whole else (grid.row_edges, grid.column_edges)
         sources.append(Source(index, entries[index].tensor, span.start, span.stop, positions, edges))
     return tuple(sources)

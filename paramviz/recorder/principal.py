@@ -22,7 +22,7 @@ N_SCORES = 8
 DENSE = 256
 """The eigenvectors of a matrix of this side take a few megabytes."""
 
-_PART = 128
+_PART = 32
 """Rows made wide at a time."""
 
 _BLOCK, _DEPTH = 16, 7

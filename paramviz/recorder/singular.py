@@ -35,7 +35,7 @@ EXACT = 64
 """Where a matrix has no more columns (or rows), the space is the whole one. The eigenvalues of
 larger ones would wake the threads of OpenBLAS, see `products`."""
 
-CHUNK, DEVICE_CHUNK = 1 << 20, 1 << 24
+CHUNK, DEVICE_CHUNK = 1 << 18, 1 << 24
 """Elements made wide at a time, here and on a device, where few launches count more than a cache."""
 
 ROUNDS = 5
@@ -110,7 +110,7 @@ class SingularValues:
             eye = torch.eye(matrices.columns, dtype=matrices.dtype, device=matrices.device)
             return eye.expand(len(names), -1, -1)
         if self._knows(names[0], matrices.tensors[0]):
-            known_NCK = torch.stack([self._vectors[name] for name in names])
+            known_NCK = torch.stack([self._vectors[name] for name in names]).to(matrices.dtype)
             start_NCK = torch.cat([known_NCK, self._random(matrices, FRESH)], dim=2)
             return _krylov(matrices, start_NCK, DEPTH)
         return _krylov(matrices, self._random(matrices, KEPT + FRESH), FIRST_DEPTH)
@@ -125,7 +125,8 @@ class SingularValues:
         """For the next time; what is not finite would stay so for ever."""
         spare_NCK = self._random(matrices, leading_NCK.shape[2])
         kept_NCK = torch.where(is_finite_N[:, None, None], leading_NCK, spare_NCK)
-        self._vectors.update(zip(names, kept_NCK.unbind(0), strict=True))
+        # To begin from, float16 is as good; of a large model they take megabytes.
+        self._vectors.update(zip(names, kept_NCK.half().unbind(0), strict=True))
 
     def _random(self, matrices: Alike, count: int) -> torch.Tensor:
         """Vectors of noise, (N, columns, count), the same for all N, from a generator of their own."""

@@ -90,7 +90,8 @@ def current_engine() -> Engine:
         engine.moments_many(address, address, one, row, np.ones((1, 3)), np.zeros((1, 3)))
         pair = np.ones((1, 2), np.int64)
         ends, offsets = np.array([[0, 2, 4]]), np.zeros((1, 3), np.int64)
-        engine.sum_many(address, pair, np.array([0, 1, 0, 1]), ends, offsets, np.zeros((4, 1)), line, line)
+        norms = np.zeros((2, 1), np.float32)
+        engine.sum_many(address, pair, np.array([0, 1, 0, 1]), ends, offsets, np.zeros((4, 1)), *norms)
     except Exception:
         # Missing, at odds with this numpy or Python, no room for its cache: recording must not depend on it.
         return NUMPY

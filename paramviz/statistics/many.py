@@ -1,7 +1,7 @@
 """Many arrays in one call, named by their addresses: what thousands of small tensors need.
 
 Every address is that of contiguous float32 in native byte order which the caller keeps
-alive. Results are those of `measure` and `sum_grid`, to rounding.
+alive. Results are those of `measure` and `sum_grid`, to rounding; norms of rows and columns are float32.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class ManySums:
         self._layout = layout
         n_cells, n_rows, n_columns = layout.lengths
         self.cells = np.zeros((4, n_cells))
-        self.row_squares, self.column_squares = np.zeros(n_rows), np.zeros(n_columns)
+        # Roots in float32: together the rows and columns of a large model are millions.
+        self.row_norms, self.column_norms = np.zeros(n_rows, np.float32), np.zeros(n_columns, np.float32)
 
     def add(self, addresses: Integers, which: Integers) -> None:
         """Sum up the matrices that `which` names, (n,), at these addresses."""
@@ -116,12 +117,12 @@ class ManySums:
             layout.edge_ends[which],
             layout.offsets[which],
             self.cells,
-            self.row_squares,
-            self.column_squares,
+            self.row_norms,
+            self.column_norms,
         )
 
     def __getitem__(self, matrix: int) -> GridSums:
-        """A matrix's own, seen in place."""
+        """A matrix's own; those of its cells are seen in place."""
         layout = self._layout
         rows, columns = layout.shapes[matrix].tolist()
         start, middle, end = layout.edge_ends[matrix].tolist()
@@ -135,6 +136,6 @@ class ManySums:
             total,
             squares,
             absmax,
-            self.row_squares[in_rows : in_rows + rows],
-            self.column_squares[in_columns : in_columns + columns],
+            np.square(self.row_norms[in_rows : in_rows + rows], dtype=np.float64),
+            np.square(self.column_norms[in_columns : in_columns + columns], dtype=np.float64),
         )

@@ -126,10 +126,10 @@ def sum_many(
     edge_ends: _Integers,
     offsets: _Integers,
     cells: _Wide,
-    row_squares: _Wide,
-    column_squares: _Wide,
+    row_norms: npt.NDArray[np.float32],
+    column_norms: npt.NDArray[np.float32],
 ) -> None:
-    """See `many.sum_many`."""
+    """See `many.ManySums`."""
     for i in range(addresses.size):
         rows, columns = shapes[i]
         start, middle, end = edge_ends[i]
@@ -143,6 +143,7 @@ def sum_many(
         total = cells[1][in_cells : in_cells + high * wide].reshape(high, wide)
         squares = cells[2][in_cells : in_cells + high * wide].reshape(high, wide)
         absmax = cells[3][in_cells : in_cells + high * wide].reshape(high, wide)
+        row_squares, column_squares = np.zeros(rows), np.zeros(columns)
         sum_up(
             carray(_float32_at(addresses[i]), (rows, columns)),
             row_cell,
@@ -151,6 +152,10 @@ def sum_many(
             total,
             squares,
             absmax,
-            row_squares[in_rows : in_rows + rows],
-            column_squares[in_columns : in_columns + columns],
+            row_squares,
+            column_squares,
         )
+        for k in range(rows):
+            row_norms[in_rows + k] = math.sqrt(row_squares[k])
+        for k in range(columns):
+            column_norms[in_columns + k] = math.sqrt(column_squares[k])

@@ -70,10 +70,10 @@ def sum_many(
     edge_ends: _Integers,
     offsets: _Integers,
     cells: _Wide,
-    row_squares: _Wide,
-    column_squares: _Wide,
+    row_norms: npt.NDArray[np.float32],
+    column_norms: npt.NDArray[np.float32],
 ) -> None:
-    """See `many.sum_many`."""
+    """See `many.ManySums`."""
     for i, address in enumerate(addresses.tolist()):
         rows, columns = shapes[i].tolist()
         start, middle, end = edge_ends[i].tolist()
@@ -84,6 +84,7 @@ def sum_many(
             n, total, squares, absmax = (
                 part[in_cells : in_cells + grid[0] * grid[1]].reshape(grid) for part in cells
             )
+            row_squares, column_squares = np.zeros(rows), np.zeros(columns)
             numpy_grid.sum_up(
                 _float32_at(address, rows * columns).reshape(rows, columns),
                 np.repeat(np.arange(grid[0]), np.diff(row_edges)),
@@ -92,9 +93,11 @@ def sum_many(
                 total,
                 squares,
                 absmax,
-                row_squares[in_rows : in_rows + rows],
-                column_squares[in_columns : in_columns + columns],
+                row_squares,
+                column_squares,
             )
+            row_norms[in_rows : in_rows + rows] = np.sqrt(row_squares)
+            column_norms[in_columns : in_columns + columns] = np.sqrt(column_squares)
 
 
 def _float32_at(address: int, size: int) -> npt.NDArray[np.float32]:

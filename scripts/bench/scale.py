@@ -102,7 +102,8 @@ def described(found: Mapping[str, Any]) -> dict[str, str]:
         "until it is on disk, core / key": f"{core['disk_ms']:.0f} / {key['disk_ms']:.0f} ms",
         "bytes raw, core / key": f"{core['raw_mb']:.2f} / {key['raw_mb']:.2f} MB",
         "bytes stored, core / key": f"{core['stored_mb']:.2f} / {key['stored_mb']:.2f} MB",
-        "peak memory above the model": f"{found['peak_mb']:.0f} MB",
+        "peak memory above the model": f"{found['peak_mb']:.0f} MB, of which "
+        f"{found['libraries_mb']:.0f} MB are libraries and compiled loops (numba {found['numba_mb']:.0f} MB)",
     }
 
 
@@ -114,6 +115,7 @@ def recorded(model: nn.Module, options: Mapping[str, Any], folder: Path) -> dict
         parameter.grad = parameter.detach()
     model_kb = status_kb("VmRSS")
     forget_peak()
+    numba_mb, libraries_mb = loaded_mb(model_kb)
     started = time.perf_counter()
     recorder = paramviz.Recorder(folder / "run", model, optimizer, schedule=1, key_every=KEY_EVERY, **options)
     constructor_s = time.perf_counter() - started
@@ -143,10 +145,28 @@ def recorded(model: nn.Module, options: Mapping[str, Any], folder: Path) -> dict
         "tensors": len(sizes),
         "recorded": sum(tensor.samples > 0 for tensor in tensors),
         "model_mb": model_kb / 1e3,
+        "numba_mb": numba_mb,
+        "libraries_mb": libraries_mb,
         "peak_mb": (status_kb("VmHWM") - model_kb) / 1e3,
         "constructor_s": constructor_s,
         **{tier: {name: min(values) for name, values in of.items()} for tier, of in tiers.items()},
     }
+
+
+def loaded_mb(model_kb: int) -> tuple[float, float]:
+    """What is loaded before the first number is recorded: numba with its compiled loops, and all of it, MB.
+
+    Where the loops are not in their cache yet, compiling them takes some 60 MB more.
+    """
+    import numba  # noqa: F401
+
+    from paramviz.statistics import warm_up
+
+    warm_up()
+    numba_kb = status_kb("VmRSS") - model_kb
+    import paramviz.recorder.recorder  # noqa: F401
+
+    return numba_kb / 1e3, (status_kb("VmRSS") - model_kb) / 1e3
 
 
 def opening_ms(folder: Path) -> float:

@@ -115,7 +115,9 @@ def test_in_one_call_or_one_by_one_the_numbers_are_the_same(monkeypatch, middle)
     for row, sums in single.grids.tensors.items():
         for part in ("mean", "rms", "largest", "row_norms", "column_norms"):
             ours = getattr(batched.grids.tensors[row], part)
-            np.testing.assert_allclose(ours, getattr(sums, part), rtol=1e-9, atol=1e-12, err_msg=part)
+            # Norms of many matrices are roots in float32.
+            rtol = 1e-6 if part.endswith("norms") else 1e-9
+            np.testing.assert_allclose(ours, getattr(sums, part), rtol=rtol, atol=1e-12, err_msg=part)
 
 
 def test_a_tensor_that_is_not_plain_is_never_read_at_its_address():
@@ -166,14 +168,19 @@ def kilobytes(name):
 
 path, rows, layers, dtype = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), getattr(torch, sys.argv[4])
 torch.set_num_threads(1)
-small = nn.Sequential(nn.Embedding(300, 128), nn.Linear(256, 256)).to(dtype)
-large = nn.Sequential(nn.Embedding(rows, 1024), *(nn.Linear(1024, 4096) for _ in range(layers))).to(dtype)
+small = nn.Sequential(nn.Embedding(900, 300), nn.Linear(256, 256)).to(dtype)
+large = nn.Sequential(nn.Embedding(rows, 1600), *(nn.Linear(1024, 4096) for _ in range(layers))).to(dtype)
 for number, model in enumerate((small, large)):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    for parameter in model.parameters():
+        parameter.grad = parameter.detach()  # real in shape, without memory of its own
     before = kilobytes("VmRSS:")
     with open("/proc/self/clear_refs", "w") as marks:
         marks.write("5")
-    with paramviz.Recorder(f"{path}/{number}", model, schedule=1) as recorder:
-        recorder.step(0)
+    with paramviz.Recorder(f"{path}/{number}", model, optimizer, schedule=1) as recorder:
+        for iteration in range(3):
+            optimizer.step()
+            recorder.step(iteration, event="checkpoint" if iteration == 2 else None)
 print(kilobytes("VmHWM:") - before)
 """
 
@@ -182,12 +189,14 @@ print(kilobytes("VmHWM:") - before)
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc to see the peak")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_a_snapshot_takes_little_memory_beside_the_model(tmp_path, dtype):
-    """Both tiers; a whole copy of the embedding alone, in float32, would be 400 MB (600 MB at full size)."""
-    rows, layers = (150_000, 350) if FULL_SIZE else (100_000, 4)
+    """Both tiers, gradients too, and what follows from the rows of a wide embedding. Libraries and
+    compiled loops are there already. A whole copy of the embedding in float32 would be 256 MB (960 MB at
+    full size), and the eigenvectors of a matrix as wide as it is another 100 MB."""
+    rows, layers = (150_000, 350) if FULL_SIZE else (40_000, 4)
     peak_kb = subprocess.run(
         [sys.executable, "-c", GIANT, str(tmp_path), str(rows), str(layers), dtype],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    assert int(peak_kb) < 200_000
+    assert int(peak_kb) < (200_000 if FULL_SIZE else 110_000)

@@ -107,7 +107,8 @@ def test_sums_are_those_of_each_matrix(arrays):
         expected = sum_grid(arrays[i], *(edges[i] or ()))
         for part in ("n", "total", "squares", "absmax", "row_squares", "column_squares"):
             ours, theirs = getattr(sums[i], part), getattr(expected, part)
-            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9 * np.max(expected.absmax))
+            rtol = 1e-6 if part in ("row_squares", "column_squares") else 1e-9  # kept as float32 roots
+            np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-9 * np.max(expected.absmax))
 
 
 @given(MATRICES, st.integers(0, 2**32))
