@@ -26,6 +26,19 @@ def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
+class Indices:
+    """Indices into a tensor, (n,) int64: here, and on each device that has asked for them."""
+
+    def __init__(self, host: npt.NDArray[np.int64]) -> None:
+        self.host = host
+        self._copies: dict[torch.device, torch.Tensor] = {}
+
+    def on(self, device: torch.device) -> torch.Tensor:
+        if device not in self._copies:
+            self._copies[device] = upload(self.host, device)
+        return self._copies[device]
+
+
 def column(values: list[Any], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """(n,) numbers on a device, of which some lie there already as tensors of one element."""
     there = [i for i, value in enumerate(values) if isinstance(value, torch.Tensor) and _is_away(value)]

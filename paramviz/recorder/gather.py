@@ -14,10 +14,11 @@ from paramviz.recorder import views
 from paramviz.recorder.device_layout import Layouts, Sampled, elements
 from paramviz.recorder.device_reading import Wanted, read_all
 from paramviz.recorder.device_statistics import divided
+from paramviz.recorder.device_upload import Indices
 from paramviz.recorder.frames import Frame
 from paramviz.recorder.grids import Grids
 from paramviz.recorder.host_batch import addresses_of
-from paramviz.recorder.model_plan import Indices, ModelPlan, Source
+from paramviz.recorder.model_plan import ModelPlan, Source
 from paramviz.recorder.sharded.placement import local_of
 from paramviz.recorder.singular import SingularValues
 from paramviz.recorder.transfers import Transfers

@@ -16,7 +16,7 @@ from paramviz.catalogue import ParameterFacts, Placement, Roles, canonical_name,
 from paramviz.places import Places
 from paramviz.recorder.arguments import as_patterns
 from paramviz.recorder.device_layout import Layouts
-from paramviz.recorder.device_upload import upload
+from paramviz.recorder.device_upload import Indices
 from paramviz.recorder.embedding import plan_embedding
 from paramviz.recorder.host_batch import HostBatch
 from paramviz.recorder.parameters import Entry, dtype_name, heads_of, shape_of, storage_key, why_skipped
@@ -75,19 +75,6 @@ class Selection:
             return None
         like = ", ".join([*names[:3], *(["…"] if len(names) > 3 else [])])
         return f"no parameter has a name that fits {'; '.join(unfit)}. The names are: {like or 'none'}"
-
-
-class Indices:
-    """Indices into a tensor, (n,) int64: here, and on each device that has asked for them."""
-
-    def __init__(self, host: Positions) -> None:
-        self.host = host
-        self._copies: dict[torch.device, torch.Tensor] = {}
-
-    def on(self, device: torch.device) -> torch.Tensor:
-        if device not in self._copies:
-            self._copies[device] = upload(self.host, device)
-        return self._copies[device]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from paramviz.recorder.device_layout import Layouts
+from paramviz.recorder.device_upload import Indices
 from paramviz.recorder.grids import stored_groups
-from paramviz.recorder.model_plan import Indices, ModelPlan, Source
+from paramviz.recorder.model_plan import ModelPlan, Source
 from paramviz.recorder.sharded.placement import Edges, Index, Part, part_of, placements_of, ranks_of
 from paramviz.schema import EmbeddingPlan
 
