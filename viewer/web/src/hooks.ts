@@ -11,6 +11,7 @@ import type { ModelTab } from './ui/modeltab';
 export interface Hooks {
   state(): Record<string, unknown>;
   counters(): Record<string, unknown>;
+  drawTimes(since_ms: number): { at_ms: number[]; busy_ms: number[] };
   seek(iteration: number): Promise<number>;
   play(): void;
   pause(): void;
@@ -24,7 +25,7 @@ declare global {
   }
 }
 
-const NO_STAGE: StageCounters = { framesDrawn: 0, drawCalls: 0, gpuTextureBytes: 0, drawn: {} };
+const NO_STAGE: StageCounters = { framesDrawn: 0, drawCalls: 0, gpuTextureBytes: 0, points: 0, drawn: {} };
 
 export function installHooks(store: Store, session: Session, api: Api, player: Player, model: ModelTab): void {
   const settled = () => {
@@ -62,6 +63,7 @@ export function installHooks(store: Store, session: Session, api: Api, player: P
       };
     },
     counters: () => ({ requests: api.requests, ...session.frames.counters, ...(model.stage?.counters ?? NO_STAGE) }),
+    drawTimes: (since_ms) => model.stage?.drawTimes.since(since_ms) ?? { at_ms: [], busy_ms: [] },
     seek: (iteration) => {
       store.dispatch({ type: 'seek', iteration });
       return new Promise((resolve) => {

@@ -125,11 +125,12 @@ export class FrameSource {
     this.holdings.forget();
   }
 
-  get counters(): { cacheBytes: number; cachedFrames: number; inFlight: number; aborted: number } {
+  get counters() {
     return {
       cacheBytes: this.cache.bytes,
       cachedFrames: this.cache.size,
       inFlight: this.scheduler.inFlight,
+      mostInFlight: this.scheduler.mostInFlight,
       aborted: this.scheduler.aborted,
     };
   }

@@ -50,6 +50,8 @@ export class Scheduler {
   private readonly options: SchedulerOptions;
   /** Requests aborted because they were overtaken. */
   aborted = 0;
+  /** The most requests that ever flew at once. */
+  mostInFlight = 0;
 
   constructor(fetchBatch: BatchFetch, options: Partial<SchedulerOptions> = {}) {
     this.fetchBatch = fetchBatch;
@@ -127,6 +129,7 @@ export class Scheduler {
       controller: new AbortController(),
     };
     this.flights.add(flight);
+    this.mostInFlight = Math.max(this.mostInFlight, this.flights.size);
     void this.fetchBatch(batch, flight.controller.signal).then((deliver) => {
       if (!this.flights.delete(flight)) return;
       deliver();

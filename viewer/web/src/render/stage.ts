@@ -2,6 +2,7 @@
 
 import { Color, LinearSRGBColorSpace, WebGLRenderer, type PerspectiveCamera, type Vector3 } from 'three';
 import type { Theme } from '../state/model';
+import { DrawTimes } from './drawtimes';
 import { ANGLES, Rig, type Angles, type Inset, type Pose } from './rig';
 import { SCENE_THEMES } from './theme';
 import type { View } from './view';
@@ -10,12 +11,16 @@ export interface Drawn {
   iteration: number;
   performance_ms: number;
   date_ms: number;
+  /** When it was first drawn finely, with everything that belongs to it; null until then. */
+  whole_ms: number | null;
 }
 
 export interface StageCounters {
   framesDrawn: number;
   drawCalls: number;
   gpuTextureBytes: number;
+  /** of all clouds, as drawn */
+  points: number;
   drawn: Record<string, Drawn>;
 }
 
@@ -40,6 +45,7 @@ export class NoWebGLError extends Error {}
 
 export class Stage {
   readonly rig = new Rig();
+  readonly drawTimes = new DrawTimes();
   readonly canvas: HTMLCanvasElement;
   readonly software: boolean;
   private readonly renderer: WebGLRenderer;
@@ -105,6 +111,7 @@ export class Stage {
       framesDrawn: this.framesDrawn,
       drawCalls: this.drawCalls,
       gpuTextureBytes: this.views.reduce((sum, view) => sum + view.gpuBytes, 0),
+      points: this.views.reduce((sum, view) => sum + (view.cloud?.known?.shown ?? 0), 0),
       drawn: { ...this.drawn },
     };
   }
@@ -266,6 +273,7 @@ export class Stage {
     });
     this.framesDrawn += 1;
     this.drawCalls = renderer.info.render.calls;
+    this.drawTimes.note(now_ms, performance.now() - now_ms);
     this.onDrawn();
     this.tellDrawn();
     if (this.cameraMoved && !isMoving) {
@@ -284,8 +292,13 @@ export class Stage {
 
   private note(view: View): void {
     const iteration = view.frame!.iteration;
-    if (this.drawn[view.run]?.iteration === iteration) return;
-    this.drawn[view.run] = { iteration, performance_ms: performance.now(), date_ms: Date.now() };
+    const now_ms = performance.now();
+    let drawn = this.drawn[view.run];
+    if (drawn?.iteration !== iteration) {
+      drawn = { iteration, performance_ms: now_ms, date_ms: Date.now(), whole_ms: null };
+      this.drawn[view.run] = drawn;
+    }
+    if (!this.coarse && !this.moving && view.isWhole) drawn.whole_ms ??= now_ms;
   }
 }
 

@@ -5,6 +5,7 @@ import type { Frame, Plan } from '../data/types';
 import { layoutModel } from '../layout/architecture';
 import type { Layout, Rect } from '../layout/boxes';
 import type { CellAddress } from '../layout/cells';
+import { takesCells } from '../state/recipe';
 import { Cloud } from './cloud';
 import { Labels } from './labels';
 import { Lines } from './lines';
@@ -84,6 +85,13 @@ export class View {
 
   get gpuBytes(): number {
     return this.textures.bytes + this.labels.bytes + (this.cloud?.bytes ?? 0) + (this.trails?.bytes ?? 0);
+  }
+
+  /** Nothing of the picture on screen is still on its way. */
+  get isWhole(): boolean {
+    if (!this.served) return false;
+    const { look, cells, norms } = this.served.picture;
+    return norms !== null && (cells !== null || !takesCells(look));
   }
 
   /** Everything of one picture at once; null, or one without a frame, takes the old picture away. */

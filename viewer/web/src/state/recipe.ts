@@ -1,5 +1,6 @@
 /** What a picture of one run is made of, besides the snapshot at the cursor. */
 
+import type { Look } from './look';
 import type { State } from './model';
 import { strideOf } from './stride';
 import { indexAtOrBefore, targetOf } from './timeline';
@@ -22,14 +23,18 @@ export interface Recipe {
 
 export function recipeOf(state: State, run: string, iteration: number): Recipe {
   const { look } = state;
-  const byValue = look.colourBy === 'value';
   const part = { gradient: 'gradient_values', update: 'update_values' } as const;
   return {
     second: secondOf(state, run, iteration),
     part: look.colourBy === 'gradient' || look.colourBy === 'update' ? part[look.colourBy] : null,
-    cells: !byValue || look.source === 'samples' ? 'none' : look.source === 'auto' ? 'late' : 'needed',
+    cells: !takesCells(look) ? 'none' : look.source === 'auto' ? 'late' : 'needed',
     norms: look.sort === 'none' ? 'late' : 'needed',
   };
+}
+
+/** Cells are of values only. */
+export function takesCells({ colourBy, source }: Look): boolean {
+  return colourBy === 'value' && source !== 'samples';
 }
 
 /** Tells recipes apart. */
