@@ -13,11 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from paramviz.errors import (
-    DamagedRunError,
-    IterationNotFoundError,
-    TensorNotFoundError,
-)
+from paramviz.errors import DamagedRunError, IterationNotFoundError, TensorNotFoundError
 from paramviz.schema import (
     Description,
     EmbeddingBasis,
@@ -28,6 +24,7 @@ from paramviz.schema import (
     RunStatus,
     TensorInfo,
 )
+from paramviz.stacks import Stack, stacks_of
 from paramviz.store import layout, numbered
 from paramviz.store.cache import ArrayCache
 from paramviz.store.codec import CorruptBytesError
@@ -169,6 +166,11 @@ class Run:
     def tensors(self) -> tuple[TensorInfo, ...]:
         """One entry per parameter of the newest plan, in the model's order."""
         return self.plan.tensors
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """Experts that belong together, as one tensor with slices each."""
+        return stacks_of(self.tensors)
 
     def plan_numbered(self, number: int) -> Plan:
         return self.plan_reader.numbered(number)
