@@ -17,6 +17,7 @@ PURE = {
     "paramviz.schedule",
     "paramviz.catalogue",
     "paramviz.places",
+    "paramviz.stacks",
     "paramviz.scaled",
     "paramviz.quantities",
 }
