@@ -2,14 +2,14 @@
 
 import {
   BoxGeometry,
-  GLSL3,
   InstancedBufferAttribute,
   InstancedBufferGeometry,
   IntType,
   Mesh,
-  ShaderMaterial,
   Vector2,
   Vector3,
+  type IUniform,
+  type ShaderMaterial,
 } from 'three';
 import { isLost } from '../data/samples';
 import type { Plan, TensorInfo } from '../data/types';
@@ -18,8 +18,6 @@ import { slicesOf, type CellAddress } from '../layout/cells';
 import { blockHue } from '../layout/colour';
 import {
   LookFlag,
-  PLATE_FRAGMENT,
-  PLATE_VERTEX,
   PlateFlag,
   SourceCode,
   SPLIT_MOST,
@@ -27,6 +25,7 @@ import {
   TILE_SHIFT,
 } from './plateshaders';
 import type { PlateLook } from './looks';
+import { PlatePrograms, type PlateFeatures } from './plateprograms';
 import type { PictureTextures } from './textures';
 import type { SceneTheme } from './theme';
 
@@ -50,7 +49,8 @@ function flagsOf(box: Box, tensor: TensorInfo, plan: Plan): number {
 export class Plates {
   readonly mesh: Mesh<InstancedBufferGeometry, ShaderMaterial>;
   private readonly textures: PictureTextures;
-  private readonly taps: number;
+  private readonly uniforms: Record<string, IUniform>;
+  private readonly programs: PlatePrograms;
   /** The box of each instance. */
   private readonly owners: readonly number[];
   private readonly looks: Float32Array;
@@ -65,38 +65,32 @@ export class Plates {
     taps: number,
   ) {
     this.textures = textures;
-    this.taps = taps;
     this.owners = boxes.flatMap((box, index) => slicesOf(box, plan.tensors[box.tensor]!).map(() => index));
     this.looks = new Float32Array(this.owners.length * 4);
     this.lookAttribute = new InstancedBufferAttribute(this.looks, 4);
     const geometry = plateGeometry(boxes, plan, starts);
     geometry.setAttribute('iLook', this.lookAttribute);
-    const material = new ShaderMaterial({
-      glslVersion: GLSL3,
-      vertexShader: PLATE_VERTEX,
-      fragmentShader: PLATE_FRAGMENT,
-      uniforms: {
-        uHalf: { value: null },
-        uSingle: { value: null },
-        uHalf2: { value: null },
-        uSingle2: { value: null },
-        uCells: { value: null },
-        uOrder: { value: null },
-        uWeights: { value: new Vector2(1, 0) },
-        uScaledBase: { value: -1 },
-        uSource: { value: SourceCode.auto },
-        uHasCells: { value: false },
-        uSort: { value: new Vector2() },
-        uHasData: { value: false },
-        uBackground: { value: new Vector3() },
-        uZero: { value: new Vector3() },
-        uNegative: { value: new Vector3() },
-        uHover: { value: new Vector3(-1, -1, -1) },
-        uSelected: { value: -1 },
-        uTaps: { value: taps },
-      },
-    });
-    this.mesh = new Mesh(geometry, material);
+    this.uniforms = {
+      uHalf: { value: null },
+      uSingle: { value: null },
+      uHalf2: { value: null },
+      uSingle2: { value: null },
+      uCells: { value: null },
+      uOrder: { value: null },
+      uWeights: { value: new Vector2(1, 0) },
+      uScaledBase: { value: -1 },
+      uSource: { value: SourceCode.auto },
+      uSort: { value: new Vector2() },
+      uHasData: { value: false },
+      uBackground: { value: new Vector3() },
+      uZero: { value: new Vector3() },
+      uNegative: { value: new Vector3() },
+      uHover: { value: new Vector3(-1, -1, -1) },
+      uSelected: { value: -1 },
+      uTaps: { value: taps },
+    };
+    this.programs = new PlatePrograms(this.uniforms, boxes.some((box) => box.tile !== null));
+    this.mesh = new Mesh(geometry, this.programs.current);
     this.mesh.frustumCulled = false;
   }
 
@@ -118,9 +112,14 @@ export class Plates {
     this.set('uOrder', this.textures.get('order'));
     this.set('uScaledBase', look.scaledBase ?? -1);
     this.set('uSource', SourceCode[look.source]);
-    this.set('uHasCells', look.hasCells);
     this.sort.set(Number(look.sortRows), Number(look.sortColumns));
     this.weigh(look.weights);
+    this.use({
+      CELLS: look.hasCells,
+      SORTED: look.sortRows || look.sortColumns,
+      SECOND: look.coloured.second !== null,
+      SCALED: look.scaledBase !== null,
+    });
   }
 
   /** How much of the snapshot and of the second one is drawn. */
@@ -137,12 +136,13 @@ export class Plates {
     const value = this.uniform('uHover').value as Vector3;
     const before = value.clone();
     value.set(cell?.plate ?? -1, cell?.row ?? -1, cell?.column ?? -1);
+    this.use({ HOVER: cell !== null });
     return !value.equals(before);
   }
 
   /** Coarse sums up one sample for each pixel: quicker, and a little less true from afar. */
   setCoarse(coarse: boolean): void {
-    this.set('uTaps', coarse ? 1 : this.taps);
+    this.use({ FINE: !coarse });
   }
 
   select(plate: number): void {
@@ -157,11 +157,16 @@ export class Plates {
 
   dispose(): void {
     this.mesh.geometry.dispose();
-    this.mesh.material.dispose();
+    this.programs.dispose();
   }
 
-  private uniform(name: string): { value: unknown } {
-    return this.mesh.material.uniforms[name]!;
+  private use(features: Partial<PlateFeatures>): void {
+    Object.assign(this.programs.features, features);
+    this.mesh.material = this.programs.current;
+  }
+
+  private uniform(name: string): IUniform {
+    return this.uniforms[name]!;
   }
 
   private set(name: string, value: unknown): void {

@@ -68,6 +68,10 @@ void main() {
 }
 `;
 
+/**
+ * A software renderer runs every branch of a shader, taken or not. So what a picture does not need is left
+ * out of its program: FINE (several samples for a far pixel), CELLS, SORTED, SECOND, SCALED, TILES, HOVER.
+ */
 export const PLATE_FRAGMENT = /* glsl */ `
 precision highp float;
 precision highp int;
@@ -88,7 +92,6 @@ uniform vec2 uWeights;
 // Where the vectors begin in a texture of scaled halves; -1 where the samples are coloured.
 uniform int uScaledBase;
 uniform int uSource;
-uniform bool uHasCells;
 uniform bvec2 uSort;
 uniform bool uHasData;
 uniform vec3 uBackground;
@@ -118,6 +121,9 @@ float hatch() {
 
 // Kernel height and width; (0, 0) where rows and columns are shown as they are.
 uvec2 tile() {
+#ifndef TILES
+  return uvec2(0u);
+#endif
   return uvec2((vSource.w >> ${TILE_SHIFT}u) & 15u, vSource.w >> ${TILE_SHIFT + 4}u);
 }
 
@@ -135,8 +141,10 @@ uvec2 addressAt(vec2 cell) {
 // The sample that is drawn there.
 uint sampleAt(vec2 cell) {
   uvec2 at = addressAt(cell);
+#ifdef SORTED
   if (uSort.x) at.x = texelFetch(uOrder, texelOf(vPlaces.y + at.x), 0).r;
   if (uSort.y) at.y = texelFetch(uOrder, texelOf(vPlaces.y + vSource.y + at.y), 0).r;
+#endif
   return at.x * vSource.z + at.y;
 }
 
@@ -144,51 +152,59 @@ uint sampleAt(vec2 cell) {
 vec2 numberOf(uint place) {
   uint index = vSource.x + place;
   bool single = (vSource.w & ${PlateFlag.single}u) != 0u;
-  if (uScaledBase >= 0) {
-    return halfNumber(texelFetch(uHalf, texelOf(index + (single ? uint(uScaledBase) : 0u)), 0).r);
-  }
+#ifdef SCALED
+  return halfNumber(texelFetch(uHalf, texelOf(index + (single ? uint(uScaledBase) : 0u)), 0).r);
+#else
   ivec3 texel = texelOf(index);
   if (single) {
     vec2 number = singleNumber(texelFetch(uSingle, texel, 0).r);
-    return uWeights.y == 0.0 ? number : blend(number, singleNumber(texelFetch(uSingle2, texel, 0).r), uWeights);
+#ifdef SECOND
+    number = blend(number, singleNumber(texelFetch(uSingle2, texel, 0).r), uWeights);
+#endif
+    return number;
   }
   uint bits = texelFetch(uHalf, texel, 0).r;
-  if (uWeights.y == 0.0) return halfNumber(bits);
+#ifdef SECOND
   uint other = texelFetch(uHalf2, texel, 0).r;
   vec2 number = blend(halfNumber(bits), halfNumber(other), uWeights);
   bool unresolved = uWeights.y < 0.0 && bits == other && (uint(vLook.w) & ${LookFlag.moved}u) != 0u;
   return unresolved && number.y == 0.0 ? vec2(0.0, 4.0) : number;
+#else
+  return halfNumber(bits);
+#endif
+#endif
 }
 
-vec3 cellColour(vec2 cell) {
-  uint place = sampleAt(cell);
-  bool hasCells = uHasCells && vPlaces.x > 0u;
-  if (hasCells && uSource >= ${SourceCode.cells_mean}) {
-    uvec2 bits = texelFetch(uCells, texelOf(vPlaces.x - 1u + place), 0).rg;
-    if (uSource == ${SourceCode.cells_mean}) return numberColour(halfNumber(bits.r), vLook.y, vHue);
-    return numberColour(halfNumber(bits.g), vLook.z, vHue);
-  }
-  vec2 number = numberOf(place);
+// The colour of a sample, or of its cell, at its place among its tensor's samples.
+vec3 placeColour(uint place, vec2 number) {
+#ifdef CELLS
+  bool hasCells = vPlaces.x > 0u;
+  uvec2 cell = hasCells ? texelFetch(uCells, texelOf(vPlaces.x - 1u + place), 0).rg : uvec2(0u);
+  vec2 absmax = halfNumber(cell.g);
+  if (hasCells && uSource == ${SourceCode.cells_mean}) return numberColour(halfNumber(cell.r), vLook.y, vHue);
+  if (hasCells && uSource == ${SourceCode.cells_absmax}) return numberColour(absmax, vLook.z, vHue);
+#endif
   if (number.y == 4.0) return mix(uZero, uBackground, 0.4 * hatch());
   if (uSource == ${SourceCode.cells_absmax}) number = vec2(abs(number.x), number.y == 3.0 ? 2.0 : number.y);
   vec3 colour = numberColour(number, vLook.x, vHue);
-  if (!hasCells || uSource != ${SourceCode.auto} || far == 0.0) return colour;
-  vec2 absmax = halfNumber(texelFetch(uCells, texelOf(vPlaces.x - 1u + place), 0).g);
-  return mix(colour, extremeColour(colour, absmax, vLook.z, vHue), far);
+#ifdef CELLS
+  if (hasCells && uSource == ${SourceCode.auto}) return mix(colour, extremeColour(colour, absmax, vLook.z, vHue), far);
+#endif
+  return colour;
 }
 
 // What lies under one pixel, summed up: the mean, leaning to the strongest of it, so that far
 // plates don't sparkle, don't fade to grey, and don't hide an outlier or a NaN.
 vec3 footprintColour(vec2 cell, vec2 footprint) {
   int taps = int(clamp(ceil(max(footprint.x, footprint.y)), 1.0, float(uTaps)));
-  if (taps == 1) return cellColour(cell);
   vec3 sum = vec3(0.0);
   vec3 strongest = vec3(0.0);
   float strength = -1.0;
   for (int i = 0; i < taps; i += 1) {
     for (int j = 0; j < taps; j += 1) {
       vec2 offset = (vec2(float(i), float(j)) + 0.5) / float(taps) - 0.5;
-      vec3 colour = cellColour(cell + offset * footprint);
+      uint place = sampleAt(cell + offset * footprint);
+      vec3 colour = placeColour(place, numberOf(place));
       vec3 away = colour - uZero;
       float distance2 = dot(away, away);
       if (distance2 > strength) {
@@ -215,8 +231,7 @@ vec2 gutters(vec2 along, vec2 width) {
 }
 
 // A vector's elements as bars from a zero line; a number that is not finite fills its place.
-vec3 barColour(vec2 cell, vec2 footprint, bool upright) {
-  vec2 number = numberOf(sampleAt(cell));
+vec3 barColour(vec2 number, vec2 cell, vec2 footprint, bool upright) {
   vec3 ground = mix(uBackground, vHue, 0.12);
   if (number.y == 4.0) number = vec2(0.0);
   if (number.y > 0.0) return numberColour(number, vLook.x, vHue);
@@ -232,11 +247,17 @@ vec3 plateColour(vec2 cell, vec2 footprint) {
   bool upright = (vSource.w & ${PlateFlag.transposed}u) != 0u;
   float size_px = 1.0 / max(footprint.x, footprint.y);
   far = 1.0 - smoothstep(${FAR_px[0]}.0, ${FAR_px[1]}.0, size_px);
+  uint place = sampleAt(cell);
+  vec2 number = numberOf(place);
   if (vSource.y == 1u && footprint.x < 1.0 / 16.0 && footprint.y < 1.0 / 2.5) {
     float gap = smoothstep(2.5, 6.0, 1.0 / footprint.y) * lineAt(vec2(0.5, cell.y), vec2(1.0, footprint.y));
-    return mix(barColour(cell, footprint, upright), uBackground, 0.5 * gap);
+    return mix(barColour(number, cell, footprint, upright), uBackground, 0.5 * gap);
   }
+#ifdef FINE
   vec3 colour = footprintColour(cell, footprint);
+#else
+  vec3 colour = placeColour(place, number);
+#endif
   if (size_px > 1.6) {
     colour *= 1.0 - 0.30 * lineAt(cell, footprint) * smoothstep(5.0, 14.0, size_px);
     if (tile().x == 0u) colour *= 1.0 - 0.35 * lineAt(cell / 16.0, footprint / 16.0) * smoothstep(1.6, 5.0, size_px);
@@ -275,6 +296,7 @@ void main() {
       apart = max(apart, gutters(place * shares, footprint / grid * shares) * sign(shares));
     }
     colour = mix(colour, mix(uBackground, vHue, 0.1), max(apart.x, apart.y));
+#ifdef HOVER
     if (vPlate == uHover.x) {
       ivec2 at = ivec2(addressAt(cell));
       bool row = at.x == uHover.y;
@@ -286,6 +308,7 @@ void main() {
         colour = mix(colour, vec3(1.0), uHover.z < 0 ? 0.65 : 0.16);
       }
     }
+#endif
   }
   vec3 rim = mix(uBackground, vHue, 0.85);
   if (vPlate == uHover.x || vPlate == uSelected) {
