@@ -48,6 +48,8 @@ export class Cloud {
   readonly place: CloudFrame;
   private readonly mostPoints: number;
   private readonly ratio: number;
+  /** device pixels at rest */
+  private size_px = 4;
   private basis: number | null = null;
   /** The buffers of the points: places, places before a glide, shades. Reused from snapshot to snapshot. */
   private coordinates: Float32Array<ArrayBuffer> = new Float32Array(0);
@@ -131,14 +133,19 @@ export class Cloud {
     this.basis = basis;
     const magnitudes = finiteRange(embedding.magnitude);
     const extent = extentOf(source);
-    const { uExtent, uMix, uSize_px } = this.points.material.uniforms;
+    const { uExtent, uMix } = this.points.material.uniforms;
     uExtent!.value = extent;
     // A few tokens are drawn large, many small.
-    uSize_px!.value = this.ratio * Math.min(Math.max(26 / Math.cbrt(tokens), 2.5), 6);
+    this.size_px = this.ratio * Math.min(Math.max(26 / Math.cbrt(tokens), 2.5), 6);
     uMix!.value = this.glideStart_ms === null ? 1 : 0;
     this.facts = { extent, magnitudes, shown: points, tokens };
     if (!this.hasOwnShades) this.writeShades(embedding.magnitude, magnitudes, []);
     this.touch('position', 'aFrom');
+  }
+
+  /** Share of the pixels at rest, per axis, that are drawn: points keep their size on the page. */
+  setSharpness(share: number): void {
+    this.points.material.uniforms.uSize_px!.value = this.size_px * share;
   }
 
   /** Colours the points by something else than their magnitude, from this snapshot on; null goes back. */

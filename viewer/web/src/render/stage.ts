@@ -3,6 +3,7 @@
 import { Color, LinearSRGBColorSpace, WebGLRenderer, type PerspectiveCamera, type Vector3 } from 'three';
 import type { Theme } from '../state/model';
 import { DrawTimes } from './drawtimes';
+import { Pace } from './pace';
 import { ANGLES, Rig, type Angles, type Inset, type Pose } from './rig';
 import { SCENE_THEMES } from './theme';
 import type { View } from './view';
@@ -31,8 +32,8 @@ export interface Pixels {
   data: Uint8Array;
 }
 
-/** A software renderer pays for every pixel and every sample; while things move it draws fewer. */
-const SOFTWARE_MOVING_RATIO = 0.7;
+/** So many changes of the picture in a row are playback, and no single step. */
+const MANY_CHANGES = 4;
 const SETTLE_ms = 160;
 /** Kept free at the top and bottom of the home view: labels, and the titles of two runs. */
 const INSET_ONE_px = [22, 8] as const;
@@ -58,8 +59,11 @@ export class Stage {
   private cameraMoved = false;
   private handle: number | null = null;
   private settleTimer: ReturnType<typeof setTimeout> | null = null;
-  private moving = false;
-  private coarse = false;
+  private readonly pace: Pace;
+  /** Fewer pixels are drawn, since the scene moves or plays. */
+  private lowered = false;
+  /** The scene changes, and has not come to rest since. */
+  private changes = 0;
   private background = new Color();
   private size = { width: 1, height: 1 };
   private framesDrawn = 0;
@@ -72,11 +76,13 @@ export class Stage {
     const probe = document.createElement('canvas').getContext('webgl2');
     if (!probe) throw new NoWebGLError('This browser offers no WebGL2.');
     this.software = isSoftware(probe);
+    this.pace = new Pace(this.software);
     probe.getExtension('WEBGL_lose_context')?.loseContext();
     this.renderer = new WebGLRenderer({ canvas, context: opaqueContext(canvas, !this.software) });
     this.renderer.outputColorSpace = LinearSRGBColorSpace;
     this.renderer.autoClear = false;
     this.renderer.info.autoReset = false;
+    this.renderer.setPixelRatio(this.ratio);
     this.paint(theme);
     canvas.addEventListener('webglcontextlost', (event) => {
       event.preventDefault();
@@ -128,7 +134,8 @@ export class Stage {
   resize(width: number, height: number): void {
     if (width < 1 || height < 1) return;
     this.size = { width, height };
-    this.applySize();
+    this.applyRatio();
+    this.renderer.setSize(width, height, false);
     this.invalidate();
   }
 
@@ -150,20 +157,16 @@ export class Stage {
   /** The camera moved: draw, coarser where the renderer is slow, and finely once it rests. */
   moved(): void {
     this.cameraMoved = true;
-    if (this.software && !this.moving) {
-      this.moving = true;
-      this.applySize();
-    }
+    this.lower();
     this.changed();
   }
 
   /** The picture changed and may change again at once: draw coarsely now, finely when it rests. */
   changed(): void {
-    if (this.software) {
-      this.coarse = true;
-      if (this.settleTimer !== null) clearTimeout(this.settleTimer);
-      this.settleTimer = setTimeout(() => this.settle(), SETTLE_ms);
-    }
+    this.changes += 1;
+    if (this.changes === MANY_CHANGES) this.lower();
+    if (this.settleTimer !== null) clearTimeout(this.settleTimer);
+    this.settleTimer = setTimeout(() => this.settle(), SETTLE_ms);
     this.invalidate();
   }
 
@@ -231,17 +234,39 @@ export class Stage {
   private settle(): void {
     if (this.settleTimer !== null) clearTimeout(this.settleTimer);
     this.settleTimer = null;
-    this.coarse = false;
-    if (this.moving) {
-      this.moving = false;
-      this.applySize();
-    }
+    const wasCoarse = this.isCoarse;
+    this.changes = 0;
+    this.pace.rest();
+    this.lowered = false;
+    this.applyRatio();
+    if (wasCoarse) this.invalidate();
+  }
+
+  /** One sample for a far pixel is enough for now. */
+  private get isCoarse(): boolean {
+    return this.changes > 0 && this.pace.isSlow;
+  }
+
+  private lower(): void {
+    if (this.lowered) return;
+    this.lowered = true;
+    this.applyRatio();
+  }
+
+  /** Pixels are made anew, so nothing is done where their number stays. */
+  private applyRatio(): void {
+    const ratio = this.lowered ? this.pace.ratio(this.ratio) : this.ratio;
+    if (ratio === this.renderer.getPixelRatio()) return;
+    this.renderer.setPixelRatio(ratio);
     this.invalidate();
   }
 
-  private applySize(): void {
-    this.renderer.setPixelRatio(this.moving ? this.ratio * SOFTWARE_MOVING_RATIO : this.ratio);
-    this.renderer.setSize(this.size.width, this.size.height, false);
+  /** When the browser is ready for the next frame tells how long this one took. */
+  private measure(drawn_ms: number): void {
+    requestAnimationFrame(() => {
+      if (this.changes === 0 || !this.pace.note(performance.now() - drawn_ms) || !this.lowered) return;
+      this.applyRatio();
+    });
   }
 
   private draw(): void {
@@ -267,13 +292,15 @@ export class Stage {
       renderer.setScissor(index * width, 0, width, height);
       renderer.setScissorTest(true);
       view.prepare(rig.camera, width, height);
-      view.plates.setCoarse(this.coarse);
+      view.plates.setCoarse(this.isCoarse);
+      view.cloud?.setSharpness(renderer.getPixelRatio() / this.ratio);
       renderer.render(view.scene, rig.camera);
       if (view.frame) this.note(view);
     });
     this.framesDrawn += 1;
     this.drawCalls = renderer.info.render.calls;
     this.drawTimes.note(now_ms, performance.now() - now_ms);
+    if (this.changes > 0) this.measure(now_ms);
     this.onDrawn();
     this.tellDrawn();
     if (this.cameraMoved && !isMoving) {
@@ -298,7 +325,7 @@ export class Stage {
       drawn = { iteration, performance_ms: now_ms, date_ms: Date.now(), whole_ms: null };
       this.drawn[view.run] = drawn;
     }
-    if (!this.coarse && !this.moving && view.isWhole) drawn.whole_ms ??= now_ms;
+    if (!this.isCoarse && view.isWhole) drawn.whole_ms ??= now_ms;
   }
 }
 
