@@ -123,6 +123,9 @@ def test_the_legend_says_how_far_the_picture_can_be_trusted(
     watched: WatchedPage, view: Callable[..., str], learning_run: Path
 ):
     watched.open_model(view(learning_run))
+    watched.page.wait_for_selector('[data-test="caption-trust"]:has-text("of neighbours")')
+    assert not watched.page.is_visible('[data-test="trust"]'), "in full sentences only when asked"
+    watched.page.click('[data-test="legend-open"]')
     watched.page.wait_for_selector('[data-test="trust"]:has-text("iteration 40: keeps")')
     legend = watched.page.inner_text('[data-test="cloud-legend"]')
     assert "100 of 300 tokens, 33 % of the vocabulary" in legend
@@ -135,6 +138,8 @@ def test_the_legend_says_how_far_the_picture_can_be_trusted(
 
 def test_noise_is_called_noise(watched: WatchedPage, view: Callable[..., str], noise_run: Path):
     watched.open_model(view(noise_run))
+    watched.page.wait_for_selector('[data-test="cloud-caption"]:has-text("no structure above noise")')
+    watched.page.click('[data-test="legend-open"]')
     watched.page.wait_for_selector('[data-test="noise"]:has-text("no structure above noise")')
 
 
@@ -199,6 +204,7 @@ def test_clusters_and_other_pictures_are_shown_where_a_server_offers_them(
         watched.page.route(f"**/api/runs/*/{path}", answering(body))
     watched.open_model(view(learning_run))
     watched.remember_picture("pca")
+    watched.page.click('[data-test="legend-open"]')
     watched.page.click('[data-test="open-cloud"]')
     watched.page.wait_for_selector('[data-test="cloud-projection"]:enabled')
     watched.page.select_option('[data-test="cloud-colour"]', "cluster")

@@ -8,6 +8,7 @@ import './styles/look.css';
 import './styles/cloud.css';
 import './styles/views.css';
 import './styles/details.css';
+import './styles/legend.css';
 import { Api } from './data/api';
 import { installHooks } from './hooks';
 import { initialState, type Theme } from './state/model';

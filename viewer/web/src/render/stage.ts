@@ -36,10 +36,10 @@ export interface Pixels {
 const MANY_CHANGES = 4;
 const SETTLE_ms = 160;
 /** Kept free at the top and bottom of the home view: labels, and the titles of two runs. */
-const INSET_ONE_px = [22, 8] as const;
+const INSET_ONE_px = [22, 52] as const;
 /** Without a cloud the model is where the legend lies, too. */
-const INSET_PLAIN_px = [22, 78] as const;
-const INSET_TWO_px = [70, 44] as const;
+const INSET_PLAIN_px = [22, 52] as const;
+const INSET_TWO_px = [70, 56] as const;
 
 /** The renderer could not be made: no WebGL2. */
 export class NoWebGLError extends Error {}

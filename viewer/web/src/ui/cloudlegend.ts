@@ -37,13 +37,13 @@ export class CloudLegend {
     this.element.replaceChildren(
       h('div', { class: 'legend-title' }, tokensText(facts)),
       ...(facts.projection === null ? pcaLines(facts) : [h('div', {}, facts.projection)]),
-      ...scale(facts.key),
+      ...keyOf(facts.key),
     );
   }
 }
 
 /** How many of the vocabulary are shown. */
-function tokensText({ cloud, info }: CloudLegendFacts): string {
+export function tokensText({ cloud, info }: CloudLegendFacts): string {
   const { shown, tokens } = cloud;
   const all = info.vocabulary_size;
   const some = shown < tokens ? `${count(shown)} of ${count(tokens)} recorded` : count(tokens);
@@ -78,7 +78,8 @@ export function trustLines(trust: Trust, basis: number): HTMLElement[] {
   return lines;
 }
 
-function scale({ text, range, chips }: ColourKey): HTMLElement[] {
+/** The bar or the chips of the points' colours. */
+export function keyOf({ text, range, chips }: ColourKey): HTMLElement[] {
   if (!range) {
     const items = chips.map(({ colour, text: name }) => {
       const dot = h('span', { class: 'hue', 'aria-hidden': 'true' });

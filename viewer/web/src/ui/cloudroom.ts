@@ -12,6 +12,7 @@ import { CloudBook } from '../state/cloudbook';
 import type { Session } from '../state/session';
 import type { Store } from '../state/store';
 import { byCluster, byKind, byMagnitude, byMove, TokenKinds, type Coloured } from './cloudcolours';
+import { CloudCaption } from './cloudcaption';
 import { CloudLegend } from './cloudlegend';
 import { CloudPanel, projectionText, type CloudPanelFacts, type Colouring } from './cloudpanel';
 import { button } from './dom';
@@ -36,6 +37,7 @@ export class CloudRoom {
   readonly panel: CloudPanel;
   readonly marks: TokenMarks;
   readonly legend = new CloudLegend();
+  readonly caption = new CloudCaption();
   readonly toggle: HTMLButtonElement;
   private readonly store: Store;
   private readonly actions: CloudRoomActions;
@@ -118,6 +120,7 @@ export class CloudRoom {
     const [view, stage] = [this.view, this.actions.stage()];
     if (!view?.cloud?.known || !stage) return;
     const left = stage.indexOf(view) * stage.viewSize.width;
+    this.caption.follow(view.cloud.place, stage.look(view), stage.viewSize);
     this.marks.follow(view.cloud, stage.look(view), stage.viewSize, left);
   }
 
@@ -194,7 +197,12 @@ export class CloudRoom {
     this.projection = 'pca';
     this.drawnKey = '';
     this.marks.clear();
+    this.hideLegend();
+  }
+
+  private hideLegend(): void {
     this.legend.hide();
+    this.caption.hide();
   }
 
   private rowOf(plan: Plan, token: number): number {
@@ -340,12 +348,14 @@ export class CloudRoom {
     const embedding = view.frame?.embedding;
     // Two clouds are told apart under their views' titles.
     if (!cloud || !embedding || !info || !this.coloured || selected.length > 1) {
-      this.legend.hide();
+      this.hideLegend();
       return;
     }
     const computed = view.fixedPlaces === null ? null : this.book.projected(view.run, this.projection).value;
     const projection = computed ? `${projectionText(this.projection)}, computed once, of iteration ${computed.iteration}` : null;
-    this.legend.show({ cloud, embedding, info, trust: this.trust, key: this.coloured.key, projection });
+    const facts = { cloud, embedding, info, trust: this.trust, key: this.coloured.key, projection };
+    this.legend.show(facts);
+    this.caption.show(facts);
   }
 
   private panelFacts(view: View): CloudPanelFacts {

@@ -1,4 +1,7 @@
-/** What the colours of the scene mean: hues of blocks, the scale of values, the cloud's magnitudes. */
+/**
+ * What the colours of the scene mean: one line at rest, and behind it in full sentences, with what is
+ * known of the embedding cloud.
+ */
 
 import type { Block, Plan, TensorInfo } from '../data/types';
 import {
@@ -18,7 +21,7 @@ import type { View } from '../render/view';
 import type { Theme } from '../state/model';
 import { h, setText } from './dom';
 import { count, number } from './format';
-import { colouredText, SCALE_ENDS, sortText, sourceText } from './looktext';
+import { colouredText, SCALE_ENDS, scaleText, shortSource, sortText, sourceText } from './looktext';
 
 const BAR_STEPS = 17;
 
@@ -32,32 +35,62 @@ export interface LegendFacts {
 
 export class Legend {
   readonly element: HTMLElement;
-  private readonly title = h('div', { class: 'legend-title', 'data-test': 'legend-coloured' });
-  private readonly source = h('div', { class: 'legend-source', 'data-test': 'legend-source' });
-  private readonly sort = h('div', { class: 'legend-source', 'data-test': 'legend-sort' });
-  private readonly blocks = h('div', { class: 'legend-inline' });
-  private readonly bar = h('div', { class: 'legend-bar' });
+  private readonly strip: HTMLButtonElement;
+  private readonly more: HTMLElement;
+  private readonly title = h('span', { class: 'legend-title', 'data-test': 'legend-coloured' });
+  private readonly source = h('span', { 'data-test': 'legend-source' });
+  private readonly sort = h('span', { 'data-test': 'legend-sort' });
+  private readonly blocks = h('span', { class: 'legend-inline' });
+  private readonly bar = h('span', { class: 'legend-bar' });
   private readonly low = h('span', {});
   private readonly high = h('span', { 'data-test': 'legend-end' });
-  private readonly odd = h('div', { class: 'legend-inline' });
+  private readonly odd = h('span', { class: 'legend-inline' });
+  private readonly fullTitle = h('div', { class: 'legend-title' });
+  private readonly fullSource = h('div', { 'data-test': 'legend-source-full' });
+  private readonly fullScale = h('div', { 'data-test': 'legend-scale-full' });
+  private readonly extreme = h('div', {});
   private plan: Plan | null = null;
 
   /** `cloud`: what is said of the embedding cloud, above the rest. */
   constructor(cloud: HTMLElement) {
-    this.element = h(
+    this.more = h(
       'div',
-      { class: 'legend', 'data-test': 'legend' },
+      { class: 'legend-more', id: 'legend-more', 'data-test': 'legend-more' },
       cloud,
-      h(
-        'div',
-        { class: 'legend-scale wraps' },
-        this.title,
-        h('span', { class: 'legend-scale' }, this.low, this.bar, this.high),
-      ),
+      this.fullTitle,
+      this.fullScale,
+      this.fullSource,
+      this.extreme,
+    );
+    this.strip = h(
+      'button',
+      {
+        ...{ type: 'button', class: 'legend-strip', 'data-test': 'legend-open' },
+        ...{ 'aria-expanded': 'false', 'aria-controls': 'legend-more', title: 'What is shown, in full' },
+      },
+      this.title,
+      h('span', { class: 'legend-scale' }, this.low, this.bar, this.high),
       this.source,
       this.sort,
-      h('div', { class: 'legend-blocks' }, this.blocks, this.odd),
+      this.blocks,
+      this.odd,
     );
+    this.element = h('div', { class: 'legend', 'data-test': 'legend' }, this.more, this.strip);
+    this.strip.addEventListener('click', () => this.open(!this.isOpen));
+    this.element.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || !this.isOpen) return;
+      event.stopPropagation();
+      this.open(false);
+    });
+  }
+
+  private get isOpen(): boolean {
+    return this.element.classList.contains('open');
+  }
+
+  private open(isOpen: boolean): void {
+    this.element.classList.toggle('open', isOpen);
+    this.strip.setAttribute('aria-expanded', String(isOpen));
   }
 
   show(facts: LegendFacts): void {
@@ -65,9 +98,14 @@ export class Legend {
     const { served, plan } = view;
     if (plan !== this.plan) this.showBlocks(plan);
     this.showScale(facts);
-    setText(this.title, served ? colouredText(served, nameOf) : 'no snapshot');
-    setText(this.source, served ? sourceText(served, plan, tensor) : '');
+    const title = served ? colouredText(served, nameOf) : 'no snapshot';
+    setText(this.title, title);
+    setText(this.source, served ? shortSource(served, plan, tensor) : '');
     setText(this.sort, served ? sortText(served) : '');
+    const isPlain = served?.look.colourBy === 'value' && served.picture.second === null;
+    setText(this.fullTitle, isPlain ? `${title} of iteration ${count(served.picture.iteration)}` : title);
+    setText(this.fullScale, served ? scaleText(served) : '');
+    setText(this.fullSource, served ? sourceText(served, plan, tensor) : '');
     this.showOdd(facts);
   }
 
@@ -119,10 +157,10 @@ export class Legend {
     if (inf > 0) {
       chips.push(chip(POSITIVE_INFINITY_COLOUR, `inf (${count(inf)})`), chip(NEGATIVE_INFINITY_COLOUR, '−inf'));
     }
-    if (look?.hasCells && look.source === 'auto') {
-      const hue = blockHue(tensor?.block ?? blocksOf(plan)[0] ?? 'other');
-      chips.push(chip(mix(hue, [1, 1, 1], EXTREME_WHITE), `extreme: over ${EXTREME_FROM} × typical`));
-    }
+    const hasExtremes = look?.hasCells === true && look.source === 'auto';
+    const hue = blockHue(tensor?.block ?? blocksOf(plan)[0] ?? 'other');
+    const extreme = chip(mix(hue, [1, 1, 1], EXTREME_WHITE), `extreme: over ${EXTREME_FROM} × typical of its tensor`);
+    this.extreme.replaceChildren(...(hasExtremes ? [extreme] : []));
     if (look?.plates.some(({ moved }) => moved)) chips.push(hatched('less than float16 resolves'));
     const isMissing = view.layout.boxes.some(
       ({ ghost }, index) => !ghost && look?.plates[index]?.missing,

@@ -102,6 +102,28 @@ export function sourceText({ picture, look }: Served, plan: Plan, tensor: Tensor
   return `cells: ${of} of every element around a sample (${held})`;
 }
 
+/** The same in a few words, for the line that is always there. */
+export function shortSource({ picture, look }: Served, plan: Plan, tensor: TensorInfo | null): string {
+  const { cells } = picture;
+  const samples = shareText(tensor ? [tensor] : plan.tensors);
+  if (look.colourBy !== 'value' || look.source === 'samples') return samples;
+  const held = cells?.content && cells.iteration !== null ? at(cells.iteration) : null;
+  if (look.source === 'auto') return held ? `${samples} · extremes of all (${held})` : samples;
+  if (!held) return `${samples} · cells: not recorded up to here`;
+  return `cells: ${look.source === 'cells_mean' ? 'mean' : 'largest'} of all elements (${held})`;
+}
+
+/** What the ends of the colours stand for. */
+export function scaleText({ look }: Served): string {
+  const ends: Record<ScaleMode, string> = {
+    tensor: '3 rms of its tensor',
+    shared: 'the median of 3 rms over all tensors',
+    quantile: `the ${QUANTILE} quantile of its tensor`,
+    absolute: 'the largest magnitude in its tensor',
+  };
+  return `a colour is full at ${ends[look.scale]}`;
+}
+
 /** By what rows and columns are sorted; empty where they are not. */
 export function sortText({ picture, look }: Served): string {
   if (look.sort === 'none') return '';
