@@ -197,12 +197,7 @@ export class CloudRoom {
     this.projection = 'pca';
     this.drawnKey = '';
     this.marks.clear();
-    this.hideLegend();
-  }
-
-  private hideLegend(): void {
-    this.legend.hide();
-    this.caption.hide();
+    for (const words of [this.legend, this.caption]) words.hide();
   }
 
   private rowOf(plan: Plan, token: number): number {
@@ -348,7 +343,7 @@ export class CloudRoom {
     const embedding = view.frame?.embedding;
     // Two clouds are told apart under their views' titles.
     if (!cloud || !embedding || !info || !this.coloured || selected.length > 1) {
-      this.hideLegend();
+      for (const words of [this.legend, this.caption]) words.hide();
       return;
     }
     const computed = view.fixedPlaces === null ? null : this.book.projected(view.run, this.projection).value;
