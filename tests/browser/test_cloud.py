@@ -231,3 +231,44 @@ def test_the_panel_gives_way_to_a_chosen_tensor(
     watched.page.keyboard.press("Escape")
     watched.page.keyboard.press("Escape")
     watched.page.wait_for_selector('[data-test="details"]', state="hidden")
+
+
+def test_a_link_shows_the_same_tokens_with_their_trails_coloured_alike(
+    watched: WatchedPage, view: Callable[..., str], learning_run: Path
+):
+    watched.open_model(view(learning_run))
+    for text in ("Cat", " the"):
+        find(watched, text)
+        watched.wait(f"window.paramviz.state().cloud.chosen.length === {1 if text == 'Cat' else 2}")
+    watched.page.select_option('[data-test="cloud-colour"]', "moved-start")
+    watched.page.click('[data-test="close-cloud"]')
+    pieces = 2 * (len(cloud_runs.ITERATIONS) - 1)
+    watched.wait(f"window.paramviz.state().cloud.trailPieces === {pieces}")
+    watched.wait(
+        "location.href.includes('token-colour=moved-start') && location.href.includes('tokens=1:3,0')"
+    )
+    mark = "getComputedStyle(document.querySelector('[data-test=\"mark-{}\"]')).getPropertyValue('--mark')"
+    told, link = cloud(watched), watched.page.url
+    rows = [
+        element.get_attribute("data-test") for element in watched.page.query_selector_all(".token.pinned")
+    ]
+    colours = [watched.page.evaluate(mark.format(str(row).removeprefix("mark-"))) for row in rows]
+    assert len(set(colours)) == 2
+    watched.page.goto("about:blank")
+    watched.open(link)
+    watched.wait(f"window.paramviz.state().cloud.trailPieces === {pieces}")
+    again = cloud(watched)
+    assert [again[key] for key in ("chosen", "focus", "colour")] == [[3, 0], 0, "moved-start"]
+    assert again["focus"] == told["focus"]
+    assert [watched.page.evaluate(mark.format(str(row).removeprefix("mark-"))) for row in rows] == colours
+    watched.page.wait_for_selector('[data-test="cloud-key"]:has-text("moved since iteration 0")')
+
+
+def test_a_link_to_what_a_run_does_not_have_says_so_and_shows_the_rest(
+    watched: WatchedPage, view: Callable[..., str], learning_run: Path
+):
+    url = view(learning_run)
+    watched.open(f"{url}#tokens=1:3,999999&projection=umap&token-colour=cluster")
+    assert "is not in this one" in watched.page.inner_text('[data-test="notice-notice"]')
+    watched.wait("window.paramviz.state().cloud.trailPieces > 0")
+    watched.page.wait_for_selector('[data-test="cloud-key"]:has-text("norm")')

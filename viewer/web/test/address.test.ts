@@ -115,7 +115,8 @@ describe('keys of other parts', () => {
   const fresh = initialState('dark');
   const changes: Action[] = [
     { type: 'tab', tab: 'loss' },
-    { type: 'look', look: { colourBy: 'since_k', snapshotsBack: 7, sort: 'both', scale: 'quantile', source: 'samples' } },
+    { type: 'look', look: { colourBy: 'since_k', snapshotsBack: 7, sort: 'both', scale: 'quantile', source: 'samples', interpolate: true } },
+    { type: 'cloud', cloud: { view: 1, tokens: [17, 3, 300], focus: 3, colouring: 'moved-start', projection: 'umap' } },
   ];
 
   test('tell the state, and nothing of a fresh one', () => {
@@ -129,6 +130,38 @@ describe('keys of other parts', () => {
   test('that make no sense change nothing and are named', () => {
     const nonsense = Object.fromEntries(ADDRESS_KEYS.map(({ name }) => [name, '<b>']));
     expect(readKeys(nonsense)).toEqual({ actions: [], ignored: ADDRESS_KEYS.map(({ name }) => name) });
+  });
+
+  test.each([
+    ['tokens', '3:1'],
+    ['tokens', '1:'],
+    ['tokens', '1:5,'],
+    ['tokens', '1:5,5'],
+    ['tokens', '1:-5'],
+    ['tokens', '1:1e3'],
+    ['tokens', '1:9999999999'],
+    ['tokens', `1:${Array.from({ length: 17 }, (_, token) => token).join()}`],
+    ['neighbours-of', 'x'],
+    ['token-colour', 'constructor'],
+    ['projection', '../../secret'],
+    ['projection', 'a'.repeat(60)],
+    ['interpolate', 'true'],
+  ])('%s=%s makes no sense', (name, text) => {
+    expect(readKeys({ [name]: text })).toEqual({ actions: [], ignored: [name] });
+  });
+
+  test('name as many tokens as there may be trails, in their order', () => {
+    const tokens = Array.from({ length: 16 }, (_, index) => 40 - index);
+    const { actions } = readKeys({ tokens: `1:${tokens.join()}` });
+    expect(actions.reduce(reduce, fresh).cloud).toMatchObject({ view: 0, tokens, focus: 25 });
+  });
+
+  test('tell interpolation only where it is not what the machine does by itself', () => {
+    const usual = reduce(fresh, { type: 'look', look: { interpolate: true, usuallyInterpolates: true } });
+    expect(writeKeys(usual)).toEqual({});
+    const off = reduce(usual, { type: 'look', look: { interpolate: false } });
+    expect(writeKeys(off)).toEqual({ interpolate: 'off' });
+    expect(readKeys(writeKeys(off)).actions.reduce(reduce, usual)).toEqual(off);
   });
 
   test('are named as the address wants them', () => {

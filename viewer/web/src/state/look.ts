@@ -21,6 +21,8 @@ export interface Look {
   scale: ScaleMode;
   /** While playing, values between two snapshots are mixed. */
   interpolate: boolean;
+  /** What a fresh page of this machine does: a slow renderer, or a reader who wants no motion, has it off. */
+  usuallyInterpolates: boolean;
 }
 
 export const FIRST_LOOK: Look = {
@@ -30,6 +32,7 @@ export const FIRST_LOOK: Look = {
   sort: 'none',
   scale: 'tensor',
   interpolate: false,
+  usuallyInterpolates: false,
 };
 
 export const MOST_SNAPSHOTS_BACK = 9_999;

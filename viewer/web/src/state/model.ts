@@ -2,6 +2,7 @@
 
 import type { Connection } from '../data/tail';
 import type { ErrorKind, Problem, RunEvent, RunInfo, RunStatus, RunSummary } from '../data/types';
+import { FIRST_CHOICE, type CloudChoice } from './cloudchoice';
 import { FIRST_LOOK, type Look } from './look';
 import type { GrowingSeries } from './series';
 
@@ -53,6 +54,7 @@ export interface State {
   tab: Tab;
   theme: Theme;
   look: Look;
+  cloud: CloudChoice;
   selection: Selection | null;
   panelOpen: boolean;
   helpOpen: boolean;
@@ -81,6 +83,7 @@ export function initialState(theme: Theme, panelOpen = true): State {
     tab: 'model',
     theme,
     look: FIRST_LOOK,
+    cloud: FIRST_CHOICE,
     selection: null,
     panelOpen,
     helpOpen: false,

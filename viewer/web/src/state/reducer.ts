@@ -2,6 +2,7 @@
 
 import type { Connection } from '../data/tail';
 import type { Problem, RunInfo, RunSummary, Series, TailUpdate } from '../data/types';
+import { changedChoice, choiceAmong, type CloudChoice } from './cloudchoice';
 import { changedLook, type Look } from './look';
 import { SPEEDS, type Graphics, type RunState, type Selection, type Shown } from './model';
 import type { State, Tab, Theme } from './model';
@@ -27,6 +28,7 @@ export type Action =
   | { type: 'tab'; tab: Tab }
   | { type: 'theme'; theme: Theme }
   | { type: 'look'; look: Partial<Look> }
+  | { type: 'cloud'; cloud: Partial<CloudChoice> }
   | { type: 'selection'; selection: Selection | null }
   | { type: 'panel'; open: boolean }
   | { type: 'help'; open: boolean }
@@ -77,6 +79,8 @@ export function reduce(state: State, action: Action): State {
       return { ...state, theme: action.theme };
     case 'look':
       return { ...state, look: changedLook(state.look, action.look) };
+    case 'cloud':
+      return { ...state, cloud: changedChoice(state.cloud, action.cloud) };
     case 'selection':
       return { ...state, selection: action.selection };
     case 'panel':
@@ -130,7 +134,9 @@ function withTimeline(state: State): State {
 
 function select(state: State, runs: string[]): State {
   const selection = state.selection && runs.includes(state.selection.run) ? state.selection : null;
-  return withTimeline({ ...state, selected: runs.slice(0, 2), selection, shown: {}, playing: false });
+  const selected = runs.slice(0, 2);
+  const cloud = choiceAmong(state.cloud, state.selected, selected);
+  return withTimeline({ ...state, selected, selection, cloud, shown: {}, playing: false });
 }
 
 function withScalars(state: State, id: string, scalars: Record<string, Series>): State {

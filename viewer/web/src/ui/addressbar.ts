@@ -72,8 +72,8 @@ export class AddressBar {
     const isShown = state.selected.length > 0 && state.selected.every((id) => state.shown[id]);
     if (!isShown || state.shown === previous.shown) return;
     this.pending = null;
-    if (!address.tensor && !address.camera) return;
-    if (!this.model.goTo(address, true)) this.say('This link looks at a part of a model that is not in this one.');
+    const isThere = (!address.tensor && !address.camera) || this.model.goTo(address, true);
+    if (!isThere || !this.model.cloud.hasTokens) this.say('This link looks at a part of a model that is not in this one.');
   }
 
   private writeSoon(): void {

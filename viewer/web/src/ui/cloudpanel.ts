@@ -3,12 +3,10 @@
 import type { Neighbours, Suggestions } from '../data/cloud';
 import { toCss, type Rgb } from '../layout/colour';
 import type { Answer } from '../state/answers';
+import { COLOURINGS, type Colouring } from '../state/cloudchoice';
 import { button, h, icon, ICONS, setText } from './dom';
 import { count, percent } from './format';
 import { TokenSearch, type TokenSearchActions } from './tokensearch';
-
-export const COLOURINGS = ['magnitude', 'moved-start', 'moved-last', 'class', 'cluster'] as const;
-export type Colouring = (typeof COLOURINGS)[number];
 
 const COLOUR_WORDS: Record<Colouring, string> = {
   magnitude: 'norm',

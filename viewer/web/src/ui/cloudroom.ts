@@ -2,24 +2,25 @@
 
 import { Vector3 } from 'three';
 import type { Trust } from '../data/cloud';
-import type { Plan } from '../data/types';
 import { trailColour } from '../layout/categories';
+import { TokenRows, tokensOf } from '../layout/tokenrows';
 import { findTokens } from '../layout/tokens';
 import type { Stage } from '../render/stage';
 import { SCENE_THEMES } from '../render/theme';
 import type { View } from '../render/view';
 import { CloudBook } from '../state/cloudbook';
+import { withToken, type CloudChoice } from '../state/cloudchoice';
 import type { Session } from '../state/session';
 import type { Store } from '../state/store';
-import { byCluster, byKind, byMagnitude, byMove, TokenKinds, type Coloured } from './cloudcolours';
 import { CloudCaption } from './cloudcaption';
+import type { Coloured } from './cloudcolours';
 import { CloudLegend } from './cloudlegend';
-import { CloudPanel, projectionText, type CloudPanelFacts, type Colouring } from './cloudpanel';
+import { CloudPaint } from './cloudpaint';
+import { CloudPanel, projectionText, type CloudPanelFacts } from './cloudpanel';
 import { button } from './dom';
 import { token as shownText } from './format';
 import { TokenMarks } from './tokenmarks';
 
-const MOST_CHOSEN = 6;
 /** So long after the last snapshot its neighbours and its trust are asked for. */
 const REST_ms = 160;
 /** Share of the cube that is flown to around a token. */
@@ -42,14 +43,8 @@ export class CloudRoom {
   private readonly store: Store;
   private readonly actions: CloudRoomActions;
   private readonly book: CloudBook;
-  private readonly kinds = new TokenKinds();
-  private readonly rows = new WeakMap<Plan, Map<number, number>>();
-  private chosen: number[] = [];
-  private focus: number | null = null;
-  private run = '';
-  private colouring: Colouring = 'magnitude';
-  private projection = 'pca';
-  private moved = new Float32Array(0);
+  private readonly rows = new TokenRows();
+  private readonly paint: CloudPaint;
   private trust: Trust | null = null;
   private isOpen = false;
   private isResting = false;
@@ -62,6 +57,7 @@ export class CloudRoom {
     this.store = store;
     this.actions = actions;
     this.book = new CloudBook(session, () => this.refresh());
+    this.paint = new CloudPaint(store, this.book, this.rows);
     this.marks = new TokenMarks(() => this.nameNear());
     this.panel = new CloudPanel({
       find: (query, most) => {
@@ -71,23 +67,17 @@ export class CloudRoom {
       textOf: (token) => this.textOf(token),
       choose: ({ token }) => this.choose(token, true),
       goTo: (token) => this.choose(token, true),
-      focusOn: (token) => this.choose(token, false),
+      focusOn: (focus) => this.wish({ focus }),
       letGo: (token) => this.letGo(token),
-      colour: (colouring) => {
-        this.colouring = colouring;
-        this.refresh();
-      },
-      project: (name) => {
-        this.projection = name;
-        this.refresh();
-      },
+      colour: (colouring) => this.wish({ colouring }),
+      project: (projection) => this.wish({ projection }),
       close: () => this.open(false),
     });
     this.toggle = button('open-cloud', 'Tokens: search, colours, neighbours (key /)', 'tokens', () => this.open(!this.isOpen));
     store.subscribe((state, previous) => {
       if (state.selection && state.selection !== previous.selection) this.open(false);
       if (state.selected !== previous.selected) this.forget();
-      if (state.theme !== previous.theme) this.refresh();
+      else if (state.theme !== previous.theme || state.cloud !== previous.cloud) this.refresh();
     });
   }
 
@@ -126,25 +116,36 @@ export class CloudRoom {
 
   /** A click on a point of the cloud. */
   clicked(view: View, row: number): void {
-    if (view.run !== this.view?.run) {
-      this.chosen = [];
-      this.run = view.run;
-    }
+    if (view.run !== this.view?.run) this.wish({ view: this.store.state.selected.indexOf(view.run), tokens: [] });
     this.open(true);
     this.choose(tokensOf(view.plan)[row]!, false);
   }
 
   /** For tests. */
   facts(): Record<string, unknown> {
+    const { colouring, projection, tokens, focus } = this.choice;
     return {
       open: this.isOpen,
-      colour: this.colouring,
-      projection: this.projection,
-      chosen: [...this.chosen],
-      focus: this.focus,
+      colour: colouring,
+      projection,
+      chosen: [...tokens],
+      focus,
       trailPieces: this.view?.trails?.length ?? 0,
       trust: this.trust,
     };
+  }
+
+  /** Whether every chosen token was recorded: a link may name others. */
+  get hasTokens(): boolean {
+    return this.choice.tokens.every((token) => this.view && this.rows.of(this.view.plan, token) >= 0);
+  }
+
+  private get choice(): CloudChoice {
+    return this.store.state.cloud;
+  }
+
+  private wish(cloud: Partial<CloudChoice>): void {
+    this.store.dispatch({ type: 'cloud', cloud });
   }
 
   private get clouds(): View[] {
@@ -154,7 +155,7 @@ export class CloudRoom {
   /** The view whose tokens are chosen from. */
   private get view(): View | undefined {
     const { clouds } = this;
-    return clouds.find((view) => view.run === this.run) ?? clouds[0];
+    return clouds.find((view) => view.run === this.store.state.selected[this.choice.view]) ?? clouds[0];
   }
 
   private open(isOpen: boolean): void {
@@ -167,11 +168,9 @@ export class CloudRoom {
   }
 
   private choose(token: number, fly: boolean): void {
-    if (!this.chosen.includes(token)) this.chosen = [...this.chosen, token].slice(-MOST_CHOSEN);
-    this.focus = token;
-    this.refresh();
+    this.wish(withToken(this.choice, token));
     const { view } = this;
-    const point = view?.cloud?.pointOf(this.rowOf(view.plan, token));
+    const point = view?.cloud?.pointOf(this.rows.of(view.plan, token));
     if (!fly || !view?.cloud || point === null || point === undefined) return;
     const at = view.cloud.worldOf(point, new Vector3());
     const reach = (view.cloud.place.size * CLOSE) / 2;
@@ -182,31 +181,16 @@ export class CloudRoom {
   }
 
   private letGo(token: number): void {
-    this.chosen = this.chosen.filter((one) => one !== token);
-    if (this.focus === token) this.focus = this.chosen.at(-1) ?? null;
-    this.refresh();
+    this.wish({ tokens: this.choice.tokens.filter((one) => one !== token) });
     this.panel.search.input.focus();
   }
 
   private forget(): void {
-    this.chosen = [];
-    this.focus = null;
-    this.run = '';
     this.trust = null;
     this.restedAt = null;
-    this.projection = 'pca';
     this.drawnKey = '';
     this.marks.clear();
     for (const words of [this.legend, this.caption]) words.hide();
-  }
-
-  private rowOf(plan: Plan, token: number): number {
-    let rows = this.rows.get(plan);
-    if (!rows) {
-      rows = new Map(tokensOf(plan).map((one, row) => [one, row]));
-      this.rows.set(plan, rows);
-    }
-    return rows.get(token) ?? -1;
   }
 
   private textOf(token: number): string {
@@ -220,8 +204,8 @@ export class CloudRoom {
     this.toggle.hidden = !view;
     if (!view?.cloud) return;
     for (const one of this.clouds) {
-      this.place(one);
-      const coloured = this.colour(one);
+      this.paint.place(one);
+      const coloured = this.paint.colour(one, this.actions.vocabulary(one.run));
       one.cloud!.shade(coloured?.shades ?? null, one.frame?.embedding?.magnitude ?? null);
       if (one === view) this.coloured = coloured;
     }
@@ -231,46 +215,6 @@ export class CloudRoom {
     if (this.isOpen) this.panel.show(this.panelFacts(view));
     this.panel.search.retry();
     this.actions.stage()?.invalidate();
-  }
-
-  /** Coordinates that were computed once take the place of each snapshot's own. */
-  private place(view: View): void {
-    const computed = this.projection === 'pca' ? null : this.book.projected(view.run, this.projection).value;
-    if (!computed) {
-      if (view.fixedPlaces === null) return;
-      view.fixedPlaces = null;
-    } else {
-      if (view.fixedPlaces !== null) return;
-      const places = new Float32Array(tokensOf(view.plan).length * 3).fill(NaN);
-      computed.tokens.forEach((token, index) => {
-        const row = this.rowOf(view.plan, token);
-        if (row >= 0) places.set(computed.coordinates.subarray(index * 3, index * 3 + 3), row * 3);
-      });
-      view.fixedPlaces = places;
-    }
-    view.showCloud(performance.now(), !matchMedia('(prefers-reduced-motion: reduce)').matches);
-  }
-
-  private colour(view: View): Coloured | null {
-    const { frame } = view;
-    const facts = view.cloud?.known;
-    if (!frame?.embedding || !facts) return null;
-    const { theme } = this.store.state;
-    if (this.colouring === 'class') {
-      return byKind(this.kinds.of(view.plan, this.actions.vocabulary(view.run)), theme);
-    }
-    if (this.colouring === 'cluster') {
-      const clusters = this.book.clusters(view.run).value;
-      return clusters ? byCluster(clusters, view.plan, theme) : byMagnitude(facts);
-    }
-    if (this.colouring === 'magnitude') return byMagnitude(facts);
-    const { iterations } = this.store.state.runs[view.run]!;
-    const at = iterations.indexOf(frame.iteration);
-    const since = (this.colouring === 'moved-start' ? iterations[0] : iterations[Math.max(at - 1, 0)]) ?? frame.iteration;
-    const base = this.book.coordinates(view.run, since, frame.embedding.basis).value;
-    const moved = byMove(frame, base, since, this.moved);
-    if (view === this.view) this.moved = moved.buffer as Float32Array<ArrayBuffer>;
-    return moved;
   }
 
   private learnTrust(view: View): void {
@@ -286,8 +230,8 @@ export class CloudRoom {
     const embedding = view?.frame?.embedding;
     if (!view?.frame || !embedding) return;
     const { iterations } = this.store.state.runs[view.run]!;
-    for (const token of this.chosen) {
-      const at = this.rowOf(view.plan, token) * 3;
+    for (const token of this.choice.tokens) {
+      const at = this.rows.of(view.plan, token) * 3;
       if (at < 0) continue;
       const [x, y, z] = [embedding.coordinates[at]!, embedding.coordinates[at + 1]!, embedding.coordinates[at + 2]!];
       this.book.extend(view.run, token, embedding.basis, view.frame.iteration, [x, y, z], iterations);
@@ -299,22 +243,25 @@ export class CloudRoom {
     const { cloud, trails, frame } = view;
     const basis = frame?.embedding?.basis;
     if (!cloud || !trails || basis === undefined) return;
+    const { tokens } = this.choice;
+    const recorded = tokens.filter((token) => this.rows.of(view.plan, token) >= 0);
     const isOwn = view.fixedPlaces === null;
-    const ways = isOwn ? this.book.trails(view.run, this.chosen, basis, runs[view.run]?.iterations ?? []) : [];
-    const near = this.focus === null || !frame ? null : this.neighbours(view, this.focus);
+    const ways = isOwn ? this.book.trails(view.run, recorded, basis, runs[view.run]?.iterations ?? []) : [];
+    const focus = this.focusIn(view);
+    const near = focus === null || !frame ? null : this.neighbours(view, focus);
     const key = [
       view.plan.number,
       theme,
-      this.chosen.map((token) => this.textOf(token)).join('\0'),
-      this.projection,
+      tokens.map((token) => this.textOf(token)).join('\0'),
+      this.paint.projection(view.run),
       ...ways.map(({ token, basis: b, iterations }) => `${token}@${b}:${iterations.length}`),
     ].join(' ');
     if (key !== this.drawnKey || trails.length === 0) {
       this.drawnKey = key;
-      trails.setWays(ways.map((way) => ({ ...way, colour: trailColour(this.chosen.indexOf(way.token), theme) })));
+      trails.setWays(ways.map((way) => ({ ...way, colour: trailColour(tokens.indexOf(way.token), theme) })));
       this.marks.pin(
-        this.chosen.map((token, order) => ({
-          row: this.rowOf(view.plan, token),
+        tokens.map((token, order) => ({
+          row: this.rows.of(view.plan, token),
           text: this.textOf(token),
           colour: trailColour(order, theme),
         })),
@@ -322,12 +269,18 @@ export class CloudRoom {
       );
     }
     const placeOf = (token: number) => {
-      const point = cloud.pointOf(this.rowOf(view.plan, token));
+      const point = cloud.pointOf(this.rows.of(view.plan, token));
       return point === null ? null : cloud.placeOf(point);
     };
-    const from = this.focus === null ? null : placeOf(this.focus);
+    const from = focus === null ? null : placeOf(focus);
     const to = (near?.value?.tokens ?? []).map(placeOf).filter((one) => one !== null);
     trails.setLinks(from, to, SCENE_THEMES[theme].spine);
+  }
+
+  /** The token whose neighbours are told, if it was recorded here. */
+  private focusIn(view: View): number | null {
+    const { focus } = this.choice;
+    return focus !== null && this.rows.of(view.plan, focus) >= 0 ? focus : null;
   }
 
   /** While snapshots follow one another, those of the last rest are told, with the iteration that they are of. */
@@ -346,8 +299,9 @@ export class CloudRoom {
       for (const words of [this.legend, this.caption]) words.hide();
       return;
     }
-    const computed = view.fixedPlaces === null ? null : this.book.projected(view.run, this.projection).value;
-    const projection = computed ? `${projectionText(this.projection)}, computed once, of iteration ${computed.iteration}` : null;
+    const name = this.paint.projection(view.run);
+    const computed = view.fixedPlaces === null ? null : this.book.projected(view.run, name).value;
+    const projection = computed ? `${projectionText(name)}, computed once, of iteration ${computed.iteration}` : null;
     const facts = { cloud, embedding, info, trust: this.trust, key: this.coloured.key, projection };
     this.legend.show(facts);
     this.caption.show(facts);
@@ -357,24 +311,23 @@ export class CloudRoom {
     const { theme, runs } = this.store.state;
     const run = runs[view.run]!;
     const offered = this.book.projections(view.run).value;
-    const closed: CloudPanelFacts['closed'] = {};
-    if (!offered?.clusters) closed.cluster = 'none computed of this run';
-    if (!run.info.embedding?.has_vocabulary) closed.class = 'this run knows no texts';
+    const { tokens, focus } = this.choice;
+    const near = this.focusIn(view);
     return {
       recorded: tokensOf(view.plan).length,
       vocabulary: run.info.embedding?.vocabulary_size ?? 0,
-      colouring: this.colouring,
-      closed,
-      projection: this.projection,
+      colouring: this.paint.colouring(view.run),
+      closed: this.paint.closed(view.run),
+      projection: this.paint.projection(view.run),
       projections: offered?.projections.map(({ name }) => name) ?? ['pca'],
-      chosen: this.chosen.map((token, order) => ({
+      chosen: tokens.map((token, order) => ({
         token,
         text: this.textOf(token),
         colour: trailColour(order, theme),
-        isFocus: token === this.focus,
-        isShown: view.cloud!.pointOf(this.rowOf(view.plan, token)) !== null,
+        isFocus: token === focus,
+        isShown: view.cloud!.pointOf(this.rows.of(view.plan, token)) !== null,
       })),
-      neighbours: this.focus === null || !view.frame ? null : this.neighbours(view, this.focus),
+      neighbours: near === null || !view.frame ? null : this.neighbours(view, near),
       suggestions: this.book.suggestions(view.run, run.iterations.length),
     };
   }
@@ -392,8 +345,4 @@ export class CloudRoom {
     const left = stage.indexOf(view) * stage.viewSize.width;
     this.marks.put(view.cloud, camera, stage.viewSize, left);
   }
-}
-
-function tokensOf(plan: Plan): readonly number[] {
-  return plan.embedding_tokens ?? [];
 }

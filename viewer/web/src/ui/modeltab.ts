@@ -228,7 +228,7 @@ export class ModelTab {
       this.store.dispatch({ type: 'graphics', graphics: this.kind(stage) });
       // A slow renderer would draw far more pictures; who wants that may still choose it.
       const interpolate = !stage.software && !prefersStillness();
-      this.store.dispatch({ type: 'look', look: { interpolate } });
+      this.store.dispatch({ type: 'look', look: { interpolate, usuallyInterpolates: interpolate } });
       return stage;
     } catch (error) {
       if (!(error instanceof NoWebGLError)) throw error;
