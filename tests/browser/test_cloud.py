@@ -157,7 +157,7 @@ def test_points_are_coloured_by_what_is_chosen(
         "moved-start": "moved since iteration 0",
         "moved-last": "moved since iteration 16",
     }
-    watched.page.wait_for_selector(f'[data-test="cloud-key"]:has-text("{said[colour]}")')
+    watched.page.wait_for_selector(f'[data-test="cloud-key"]:has-text("{said[colour]}")', state="attached")
     watched.page.wait_for_timeout(300)
     watched.remember_picture("coloured")
     assert watched.differing_share("norm", "coloured") > 0.0002
@@ -261,7 +261,9 @@ def test_a_link_shows_the_same_tokens_with_their_trails_coloured_alike(
     assert [again[key] for key in ("chosen", "focus", "colour")] == [[3, 0], 0, "moved-start"]
     assert again["focus"] == told["focus"]
     assert [watched.page.evaluate(mark.format(str(row).removeprefix("mark-"))) for row in rows] == colours
-    watched.page.wait_for_selector('[data-test="cloud-key"]:has-text("moved since iteration 0")')
+    watched.page.wait_for_selector(
+        '[data-test="cloud-key"]:has-text("moved since iteration 0")', state="attached"
+    )
 
 
 def test_a_link_to_what_a_run_does_not_have_says_so_and_shows_the_rest(
@@ -271,4 +273,4 @@ def test_a_link_to_what_a_run_does_not_have_says_so_and_shows_the_rest(
     watched.open(f"{url}#tokens=1:3,999999&projection=umap&token-colour=cluster")
     assert "is not in this one" in watched.page.inner_text('[data-test="notice-notice"]')
     watched.wait("window.paramviz.state().cloud.trailPieces > 0")
-    watched.page.wait_for_selector('[data-test="cloud-key"]:has-text("norm")')
+    watched.page.wait_for_selector('[data-test="cloud-key"]:has-text("norm")', state="attached")
