@@ -137,8 +137,9 @@ def web(tmp_path: Path) -> Iterator[tuple[Counted, RunWriter]]:
 
 
 def test_a_run_that_is_out_of_reach_is_said_until_it_answers(
-    watched: WatchedPage, view: Callable[..., str], web: tuple[Counted, RunWriter], tmp_path: Path
+    web: tuple[Counted, RunWriter], watched: WatchedPage, view: Callable[..., str], tmp_path: Path
 ):
+    # `web` comes first, so that the page is closed before what it asks about goes away for good.
     server, writer = web
     watched.open_model(view(f"{server.address}/run"))
     assert watched.page.inner_text('[data-test="status-0"]') == "recording"
