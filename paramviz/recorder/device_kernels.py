@@ -24,7 +24,7 @@ INFINITE = tl.constexpr(0x7F800000)
 """The exponent bits of a float32 that is not finite."""
 
 COLUMNS = tl.constexpr(13)
-"""See `device_tally`."""
+"""See `combining`."""
 
 
 @triton.jit
@@ -52,7 +52,7 @@ def tally_spans(
     DTYPE: tl.constexpr, IS_SCALED: tl.constexpr, WITH_PARTS: tl.constexpr, WITH_COUNTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The columns of `device_tally` of each span, and counts of its tensor's histogram.
+    """The columns of `combining` of each span, and counts of its tensor's histogram.
 
     Powers are of the distance to the mean of the first block that has finite elements:
     it is a share of the span, so the mean of all is not far from it beside their spread.

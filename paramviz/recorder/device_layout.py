@@ -3,7 +3,7 @@
 A chunk is what is widened at a time: some small tensors behind each other, or a piece of a
 large one. Parts of one length form a matrix whose rows are reduced at once, so that what is
 launched for a chunk does not depend on how many tensors are in it. The parts of a tensor
-are put together where the numbers arrive (`device_tally`).
+are put together where the numbers arrive (`combining`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Wishes(NamedTuple):
 class Found:
     """What was read, on the device; None for what was not wished.
 
-    parts: (B, 13), the columns of `device_tally`, of which `owner` (B,) are the tensors;
+    parts: (B, 13), the columns of `combining`, of which `owner` (B,) are the tensors;
     counts: (tensors, 64); samples: (S,) float32, and `order` (S,) which sample each is, if
     those of all tensors stand behind each other.
     """

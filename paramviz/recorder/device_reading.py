@@ -29,9 +29,9 @@ from paramviz.recorder.device_statistics import (
     divided,
     tally_rows,
 )
-from paramviz.recorder.device_tally import statistics_of
 from paramviz.recorder.transfers import Transfers
 from paramviz.schema import HISTOGRAM_BINS
+from paramviz.statistics.combining import statistics_of
 
 Array = npt.NDArray[Any]
 

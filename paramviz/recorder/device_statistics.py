@@ -2,15 +2,15 @@
 
 The same definitions (docs/FORMAT.md, "Statistics"): NaN and inf are left out of
 moments and counted; std with n - 1; excess kurtosis. Rows of parts are reduced here, to
-be put together by `device_tally`.
+be put together by `combining`.
 """
 
 from __future__ import annotations
 
 import torch
 
-from paramviz.recorder.device_tally import PLAIN_EXPONENT
 from paramviz.schema import FLOAT16_TINY, HISTOGRAM_BINS, HISTOGRAM_LOWEST_EXPONENT, SPARSITY_THRESHOLD
+from paramviz.statistics.combining import PLAIN_EXPONENT
 from paramviz.statistics.tally import OVERFLOW
 
 BINS = HISTOGRAM_BINS + 1
@@ -31,7 +31,7 @@ def divided(x: torch.Tensor, divisor: torch.Tensor | None) -> torch.Tensor:
 
 
 def tally_rows(v_BK: torch.Tensor, is_element_BK: torch.Tensor) -> torch.Tensor:
-    """(B, 13) the columns of `device_tally` for each row. v_BK: in the accumulation dtype."""
+    """(B, 13) the columns of `combining` for each row. v_BK: in the accumulation dtype."""
     infinite = v_BK.isinf() & is_element_BK
     nan = v_BK.isnan() & is_element_BK
     finite = torch.isfinite(v_BK) & is_element_BK
@@ -76,7 +76,7 @@ def count_bins(
 
 
 def _left_out(absmax_B: torch.Tensor) -> torch.Tensor:
-    """See `device_tally.exponent_of`."""
+    """See `combining.exponent_of`."""
     exponent = torch.frexp(absmax_B)[1]
     return torch.where(exponent.abs() > PLAIN_EXPONENT, exponent, 0)
 

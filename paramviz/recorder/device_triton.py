@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from paramviz.recorder.device_layout import Found, Integers, Layouts, Sampled, Wishes
-from paramviz.recorder.device_tally import COLUMNS
 from paramviz.recorder.device_upload import upload
 from paramviz.schema import HISTOGRAM_BINS
+from paramviz.statistics.combining import COLUMNS
 
 _log = logging.getLogger("paramviz.recorder")
 
