@@ -18,6 +18,7 @@ from viewer.arguments import listed, optional_number, whole_number
 from viewer.catalogue import Catalogue, UnreadableRun
 from viewer.json_numbers import json_response
 from viewer.opened import OpenedRun
+from viewer.packed import packed_response, raw
 from viewer.problems import absent, describe, usage
 from viewer.stream import EventStream
 from viewer.tail import Tail
@@ -25,7 +26,6 @@ from viewer.updates import Cursor, age_s, cursor_now, news_since, plan_number
 
 LASTING = "private, max-age=31536000, immutable"
 REVALIDATE = "private, no-cache"
-_MSGPACK = "application/msgpack"
 _MAX_RUNS_PER_STREAM = 64
 
 
@@ -174,16 +174,16 @@ def _plan(opened: OpenedRun, number: str) -> Response:
 def _positions(opened: OpenedRun, number: str) -> Response:
     plan = opened.run.plan_numbered(_plan_number(opened, number))
     content = {
-        "values": frames.raw(plan.positions, "<i8"),
-        "vectors": frames.raw(plan.vector_positions, "<i8"),
+        "values": raw(plan.positions, "<i8"),
+        "vectors": raw(plan.vector_positions, "<i8"),
     }
-    return _packed(content, cache=LASTING)
+    return packed_response(content, cache=LASTING)
 
 
 def _frozen(opened: OpenedRun, number: str) -> Response:
     held = opened.run.frozen(_plan_number(opened, number))
-    content = {"values": frames.raw(held.values, "<f2"), "vectors": frames.raw(held.vectors, "<f4")}
-    return _packed(content, cache=LASTING)
+    content = {"values": raw(held.values, "<f2"), "vectors": raw(held.vectors, "<f4")}
+    return packed_response(content, cache=LASTING)
 
 
 def _frame(opened: OpenedRun, iteration: str) -> Response:
@@ -205,7 +205,7 @@ def _frames(opened: OpenedRun) -> Response:
         return _conditional(several.etag, several.lasting, several.content)
     contents, complete = several.content()
     if several.etag is None or not complete:
-        return _packed(contents, cache="no-store")
+        return packed_response(contents, cache="no-store")
     return _conditional(several.etag, several.lasting, lambda: contents)
 
 
@@ -213,16 +213,16 @@ def _holding(opened: OpenedRun, iteration: str) -> Response:
     part = request.args.get("part", "")
     if part not in further.PARTS:
         raise usage(f"`part` is {part[:40]!r}; it must be one of {', '.join(further.PARTS)}.")
-    before, after = opened.holdings.around(whole_number("iteration", iteration), part)
+    before, after = further.around(opened.holdings, whole_number("iteration", iteration), part)
     return json_response({"iteration": before, "next": after})
 
 
 def _scalars(opened: OpenedRun) -> Response:
     run = opened.run
     series = {name: run.scalar_series(name) for name in run.scalar_names}
-    return _packed(
+    return packed_response(
         {
-            name: {"iterations": frames.raw(iterations, "<i8"), "values": frames.raw(values, "<f8")}
+            name: {"iterations": raw(iterations, "<i8"), "values": raw(values, "<f8")}
             for name, (iterations, values) in series.items()
         }
     )
@@ -238,7 +238,7 @@ def _timeline(opened: OpenedRun, tensor: str, key: str) -> Response:
     if key not in keys:
         raise absent(f"This run holds no {of} called {key[:40]!r}; it holds {', '.join(keys)}.")
     iterations, values = _steady_timeline(opened, name, key, of)
-    return _packed({"iterations": frames.raw(iterations, "<i8"), "values": frames.raw(values, "<f8")})
+    return packed_response({"iterations": raw(iterations, "<i8"), "values": raw(values, "<f8")})
 
 
 def _histograms(opened: OpenedRun, tensor: str) -> Response:
@@ -247,11 +247,11 @@ def _histograms(opened: OpenedRun, tensor: str) -> Response:
         raise absent(f"{found.name} was not recorded: {found.skipped}.")
     iterations, counts, damaged = opened.histogram_tables.over_time(found.name)
     content = {
-        "iterations": frames.raw(np.array(iterations, np.int64), "<i8"),
-        "counts": frames.raw(counts, "<u4"),
+        "iterations": raw(np.array(iterations, np.int64), "<i8"),
+        "counts": raw(counts, "<u4"),
         "damaged": damaged,
     }
-    return _packed(content)
+    return packed_response(content)
 
 
 def _tensor(opened: OpenedRun, text: str) -> TensorInfo:
@@ -341,12 +341,6 @@ def _conditional(etag: str, lasting: bool, content: Callable[[], object]) -> Res
         response = Response(status=304)
         response.headers["Cache-Control"] = LASTING if lasting else REVALIDATE
     else:
-        response = _packed(content(), cache=LASTING if lasting else REVALIDATE)
+        response = packed_response(content(), cache=LASTING if lasting else REVALIDATE)
     response.set_etag(etag)
-    return response
-
-
-def _packed(content: object, *, cache: str = "no-store") -> Response:
-    response = Response(frames.pack(content), content_type=_MSGPACK)
-    response.headers["Cache-Control"] = cache
     return response

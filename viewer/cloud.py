@@ -9,17 +9,15 @@ from flask import Response
 
 from paramviz.analysis.trails import evenly, trails
 from paramviz.analysis.trust import trust
-from viewer import frames
 from viewer.arguments import listed, optional_number, whole_number
 from viewer.json_numbers import json_response
 from viewer.opened import OpenedRun
+from viewer.packed import packed_response, raw
 from viewer.problems import absent, usage
 
 MOST_TOKENS = 16
 """Tokens whose trails are told in one answer."""
 MOST_STEPS = 512
-_MOST_FAR_STEPS = 64
-"""Of a run far away: each snapshot is a request."""
 _MOST_SUGGESTIONS = 32
 _MAX_TOKEN = 2**31
 
@@ -88,17 +86,15 @@ def _trails(opened: OpenedRun) -> Response:
         basis = opened.projection.recommended_basis()
     if basis is None:
         raise absent("This run holds no embedding rows that a picture could be made of.")
-    steps = evenly(opened.run.iterations, _MOST_FAR_STEPS if opened.is_far else MOST_STEPS)
+    steps = evenly(opened.run.iterations, opened.most_asked or MOST_STEPS)
     found = trails(opened.projection, steps, tokens, basis)
     content: dict[str, Any] = {
         "basis": found.basis,
         "tokens": tokens,
-        "iterations": frames.raw(found.iterations, "<i8"),
-        "coordinates": frames.raw(found.coordinates, "<f4"),
+        "iterations": raw(found.iterations, "<i8"),
+        "coordinates": raw(found.coordinates, "<f4"),
     }
-    response = Response(frames.pack(content), content_type="application/msgpack")
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return packed_response(content)
 
 
 def _projections(opened: OpenedRun) -> Response:

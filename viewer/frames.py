@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
-import numpy as np
-import numpy.typing as npt
-
 from paramviz.errors import IterationNotFoundError, ParamvizError
 from paramviz.store import StoredSnapshot
 from viewer import further
 from viewer.catalogue import OpenedRun
+from viewer.packed import raw
 from viewer.problems import describe, usage
 
 DEFAULT_PARTS = ("values", "vectors", "statistics", "gradient_statistics", "embedding")
@@ -175,17 +172,6 @@ class FrameList:
     @property
     def lasting(self) -> bool:
         return all(isinstance(frame, Frame) and frame.lasting for frame in self.frames)
-
-
-def raw(array: npt.NDArray[Any], dtype: str) -> bytes:
-    """The elements of `array`, row-major, as little-endian bytes of `dtype`."""
-    return np.ascontiguousarray(array, dtype=dtype).tobytes()
-
-
-def pack(content: object) -> bytes:
-    # A stranger's text may have halves of characters in it, which UTF-8 lacks.
-    packed: bytes = msgpack.packb(content, unicode_errors="replace")
-    return packed
 
 
 def _snapshot(opened: OpenedRun, iteration: int) -> StoredSnapshot:

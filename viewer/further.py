@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from paramviz.errors import DamagedRunError
 from paramviz.schema import Plan
 from paramviz.store import Run, StoredSnapshot
+from paramviz.store.holdings import Holdings
+from viewer.packed import raw
 
 Part = Mapping[str, tuple[str, str]]
 
@@ -46,15 +46,9 @@ PARTS: Mapping[str, Part] = {
 """Part of a frame → its fields → (array in the store, dtype on the wire). The first field is always there."""
 
 
-def holds(snapshot: StoredSnapshot, part: str) -> bool:
-    """Whether the snapshot has what the part cannot be without; nothing is read but its record."""
-    first, _ = next(iter(PARTS[part].values()))
-    return first in snapshot.record.arrays
-
-
 def content(snapshot: StoredSnapshot, part: str) -> dict[str, Any] | None:
     """The fields of a part as raw bytes, nil where one was not recorded; None without its first one."""
-    if not holds(snapshot, part):
+    if _first(part) not in snapshot.record.arrays:
         return None
     return {field: _raw(snapshot.array(key), dtype) for field, (key, dtype) in PARTS[part].items()}
 
@@ -75,39 +69,22 @@ def places_of(run: Run, plan: Plan) -> dict[str, Any]:
     }
 
 
-class Holdings:
-    """Which snapshots of a run hold a part. Each record is read once at most, when a question needs it."""
+def around(holdings: Holdings, iteration: int, part: str) -> tuple[int | None, int | None]:
+    """(the newest snapshot not after an iteration that holds a part, the next one that does).
 
-    def __init__(self, run: Run, most: int | None = None) -> None:
-        """most: how many snapshots either way are looked at; each may cost a request."""
-        self._run = run
-        self._most = most
-        self._known: dict[str, dict[int, bool]] = {part: {} for part in PARTS}
+    None where there is none. Raises UnreachableError.
+    """
 
-    def around(self, iteration: int, part: str) -> tuple[int | None, int | None]:
-        """(the newest snapshot not after an iteration that holds a part, the next one that does).
+    def is_wanted(candidate: int) -> bool:
+        return _first(part) in holdings.arrays(candidate)
 
-        None where there is none. A snapshot whose record is damaged holds nothing. Raises UnreachableError.
-        """
-        iterations = self._run.iterations
-        at = int(np.searchsorted(iterations, iteration, side="right"))
-        before, after = iterations[:at][::-1][: self._most], iterations[at:][: self._most]
-        return self._first(before.tolist(), part), self._first(after.tolist(), part)
+    return holdings.newest(iteration, is_wanted), holdings.next(iteration, is_wanted)
 
-    def _first(self, iterations: Sequence[int], part: str) -> int | None:
-        return next((iteration for iteration in iterations if self._holds(iteration, part)), None)
 
-    def _holds(self, iteration: int, part: str) -> bool:
-        known = self._known[part]
-        if iteration not in known:
-            try:
-                snapshot: StoredSnapshot | None = self._run[iteration]
-            except DamagedRunError:
-                snapshot = None
-            for each, answers in self._known.items():
-                answers[iteration] = snapshot is not None and holds(snapshot, each)
-        return known[iteration]
+def _first(part: str) -> str:
+    """The array that the part cannot be without."""
+    return next(iter(PARTS[part].values()))[0]
 
 
 def _raw(array: npt.NDArray[Any] | None, dtype: str) -> bytes | None:
-    return None if array is None else np.ascontiguousarray(array, dtype=dtype).tobytes()
+    return None if array is None else raw(array, dtype)

@@ -12,8 +12,6 @@ from paramviz.store.cache import ArrayCache
 
 MOST_SNAPSHOTS = 512
 """More columns than that are not told apart on a screen."""
-MOST_FAR_SNAPSHOTS = 64
-"""Of a run far away: each snapshot is a request."""
 LEAST_SNAPSHOTS = 16
 _ROW_BYTES = 4 * (len(histogram_edges()) - 1)
 

@@ -14,8 +14,8 @@ from paramviz.analysis.projection import EmbeddingProjection
 from paramviz.errors import ParamvizError, UnreachableError
 from paramviz.schema import RunStatus
 from paramviz.store import Run
-from viewer.further import Holdings
-from viewer.histograms import MOST_FAR_SNAPSHOTS, MOST_SNAPSHOTS, HistogramTables
+from paramviz.store.holdings import Holdings
+from viewer.histograms import MOST_SNAPSHOTS, HistogramTables
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _PAUSE_S = 2.0
 """How long a place that did not answer is left alone."""
 
 _MOST_ASKED = 64
-"""Snapshots either way that are asked of a run far away for what most of them lack; each is a request."""
+"""Snapshots that one question may be put to where a run lies far away; each is a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +78,21 @@ class OpenedRun:
     def neighbourhoods(self) -> Neighbourhoods:
         with self._loading:
             if self._neighbourhoods is None:
-                self._neighbourhoods = Neighbourhoods(self.run, _MOST_ASKED if self.is_far else None)
+                self._neighbourhoods = Neighbourhoods(self.run, self.holdings)
             return self._neighbourhoods
 
     @property
     def holdings(self) -> Holdings:
         with self._loading:
             if self._holdings is None:
-                self._holdings = Holdings(self.run, _MOST_ASKED if self.is_far else None)
+                self._holdings = Holdings(self.run, self.most_asked)
             return self._holdings
 
     @property
     def histogram_tables(self) -> HistogramTables:
         with self._loading:
             if self._histogram_tables is None:
-                most = MOST_FAR_SNAPSHOTS if self.is_far else MOST_SNAPSHOTS
-                self._histogram_tables = HistogramTables(self.run, most)
+                self._histogram_tables = HistogramTables(self.run, self.most_asked or MOST_SNAPSHOTS)
             return self._histogram_tables
 
     @property
@@ -118,6 +117,11 @@ class OpenedRun:
     def is_far(self) -> bool:
         """Whether each look costs requests, and may take long."""
         return self._run is not None and self._run.source.look_interval_s > 0
+
+    @property
+    def most_asked(self) -> int | None:
+        """How many snapshots one question may be put to; None for any number, where the run is near."""
+        return _MOST_ASKED if self.is_far else None
 
     @property
     def interval_s(self) -> float:

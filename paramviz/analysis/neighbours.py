@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from paramviz.errors import DamagedRunError, NotRecordedError
+from paramviz.errors import NotRecordedError
 from paramviz.schema import NEIGHBOURS, EmbeddingPlan
 from paramviz.store import Run, StoredSnapshot
+from paramviz.store.holdings import Holdings
 
 Floats = npt.NDArray[Any]
 Tokens = npt.NDArray[np.int32]
@@ -104,12 +104,11 @@ def nearest(
 class Neighbourhoods:
     """The neighbours in one run's token embedding. Safe in several threads; it keeps its answers."""
 
-    def __init__(self, run: Run, most: int | None = None) -> None:
-        """most: how many snapshots back are looked at; each may cost a request where the run is far away."""
+    def __init__(self, run: Run, holdings: Holdings | None = None) -> None:
+        """holdings: of the same run, where others ask it too."""
         self._run = run
-        self._most = most
+        self._holdings = holdings or Holdings(run)
         self._lock = threading.RLock()
-        self._held: dict[int, frozenset[str]] = {}
         self._answers: OrderedDict[tuple[int, int], Neighbours] = OrderedDict()
         self._points: tuple[int, str, Floats] | None = None
 
@@ -120,7 +119,7 @@ class Neighbourhoods:
         DamagedRunError.
         """
         with self._lock:
-            at = self._newest(iteration, lambda candidate: self._tells_of(token, candidate))
+            at = self._holdings.newest(iteration, lambda candidate: self._tells_of(token, candidate))
             if at is None:
                 raise NotRecordedError(
                     f"{self._run.path}: no snapshot up to iteration {iteration} tells the neighbours of "
@@ -137,15 +136,15 @@ class Neighbourhoods:
     def truth(self, iteration: int) -> Truth | None:
         """What the newest snapshot not after `iteration` knows exactly; None if there is none."""
         with self._lock:
-            at = self._newest(iteration, self._is_exact)
+            at = self._holdings.newest(iteration, self._is_exact)
             return None if at is None else self._truth(self._run[at])
 
     def ends(self) -> tuple[int, int] | None:
         """The first and the last snapshot whose neighbours are known exactly; None if there are no two."""
         with self._lock:
-            iterations = self._run.iterations.tolist()
-            first = next((i for i in iterations[: self._most] if self._is_exact(i)), None)
-            last = self._newest(iterations[-1], self._is_exact) if iterations else None
+            iterations = self._run.iterations
+            first = self._holdings.next(-1, self._is_exact)
+            last = self._holdings.newest(int(iterations[-1]), self._is_exact) if len(iterations) else None
             return None if first is None or last is None or first == last else (first, last)
 
     def changed(self, first: int, last: int) -> tuple[Change, ...]:
@@ -234,20 +233,13 @@ class Neighbourhoods:
             self._points = (snapshot.iteration, key, points)
         return self._points[2]
 
-    def _newest(self, iteration: int, is_wanted: Callable[[int], bool]) -> int | None:
-        """The newest snapshot not after an iteration that is wanted."""
-        iterations = self._run.iterations
-        at = int(np.searchsorted(iterations, iteration, side="right"))
-        before = iterations[:at][::-1][: self._most].tolist()
-        return next((candidate for candidate in before if is_wanted(candidate)), None)
-
     def _is_exact(self, iteration: int) -> bool:
-        return bool(self._arrays(iteration) & {"embedding_rows", "embedding_neighbours"})
+        return bool(self._holdings.arrays(iteration) & {"embedding_rows", "embedding_neighbours"})
 
     def _tells_of(self, token: int, iteration: int) -> bool:
         """Whether a snapshot records the token, and holds what its neighbours can be told from."""
-        arrays = self._arrays(iteration)
-        if not arrays:
+        arrays = self._holdings.arrays(iteration)
+        if not any(name.startswith("embedding_") for name in arrays):
             return False
         plan = self._run[iteration].plan
         if plan.embedding is None or token not in plan.embedding.tokens:
@@ -255,16 +247,6 @@ class Neighbourhoods:
         return bool(arrays & {"embedding_rows", "embedding_sketch"}) or (
             "embedding_neighbours" in arrays and token in plan.neighbour_tokens
         )
-
-    def _arrays(self, iteration: int) -> frozenset[str]:
-        """Names of what a snapshot holds of the embedding; nothing if its record is damaged."""
-        if iteration not in self._held:
-            try:
-                arrays = self._run[iteration].record.arrays
-            except DamagedRunError:
-                arrays = frozenset()
-            self._held[iteration] = frozenset(name for name in arrays if name.startswith("embedding_"))
-        return self._held[iteration]
 
 
 def _indices_of(embedding: EmbeddingPlan, tokens: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -87,7 +87,7 @@ class CommitRecord:
     @property
     def arrays(self) -> frozenset[str]:
         """Names of the arrays that this iteration holds."""
-        return frozenset(name.split("/", 1)[0] for name in self.files) & SNAPSHOT_ARRAYS.keys()
+        return frozenset(SNAPSHOT_ARRAYS).intersection(name.split("/", 1)[0] for name in self.files)
 
 
 def open_record(data: bytes) -> Record:

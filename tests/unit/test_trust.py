@@ -19,6 +19,7 @@ from paramviz.analysis.trust import (
 )
 from paramviz.errors import NotRecordedError
 from paramviz.store import open_run
+from paramviz.store.holdings import Holdings
 from tests.store import cloud_runs
 
 seeds = st.integers(0, 2**32 - 1)
@@ -142,7 +143,7 @@ def test_between_two_key_snapshots_the_older_one_speaks(run):
 
 def test_nothing_is_said_before_anything_is_known(run):
     assert trust(EmbeddingProjection(run), Neighbourhoods(run), -1, None) is None
-    assert Neighbourhoods(run, most=0).truth(40) is None
+    assert Neighbourhoods(run, Holdings(run, 0)).truth(40) is None
 
 
 @pytest.mark.parametrize(("token", "iteration", "at"), [(0, 20, 16), (27, 16, 16), (0, 41, 40)])

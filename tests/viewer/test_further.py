@@ -10,7 +10,8 @@ import pytest
 
 from paramviz.scaled import from_scaled
 from paramviz.store import open_run
-from viewer.further import PARTS, Holdings
+from paramviz.store.holdings import Holdings
+from viewer.further import PARTS, around
 
 KEY_RUN = Path(__file__).parents[1] / "store" / "golden" / "format-1.0-key"
 
@@ -83,8 +84,8 @@ def test_the_snapshots_around_an_iteration_that_hold_a_part_are_named(client, ru
 
 def test_a_run_far_away_is_asked_of_a_few_snapshots_only(run):
     last = int(run.iterations[-1])
-    assert Holdings(run, 0).around(last, "cells") == (None, None)
-    assert Holdings(run).around(last, "cells") != (None, None)
+    assert around(Holdings(run, 0), last, "cells") == (None, None)
+    assert around(Holdings(run), last, "cells") != (None, None)
 
 
 def test_an_unknown_part_is_told_which_there_are(client, run_url):
