@@ -262,25 +262,22 @@ def test_a_run_moved_elsewhere_is_the_same_run(tmp_path: Path):
     made_runs.assert_same_snapshot(open_run(moved)[1], 1)
 
 
+def whole_vectors(n: int, size: int) -> list[TensorInfo]:
+    """Tensors that are kept whole, one behind the other."""
+    return [
+        TensorInfo(
+            i, f"w{i}", (size,), "float32", "other", None, "other",
+            samples=size, grid=(1, size), offset=i * size,
+        )
+        for i in range(n)
+    ]  # fmt: skip
+
+
 def test_samples_that_no_reader_would_keep_are_refused_by_the_writer(tmp_path):
     """Positions of tensors that are kept whole compress ten thousand times."""
     writer = made_runs.create(tmp_path / "run")
     n, size = 4_000, 1_000
-    tensors = [
-        TensorInfo(
-            i,
-            f"w{i}",
-            (size,),
-            "float32",
-            "other",
-            None,
-            "other",
-            samples=size,
-            grid=(1, size),
-            offset=i * size,
-        )
-        for i in range(n)
-    ]
+    tensors = whole_vectors(n, size)
     positions, nothing = np.tile(np.arange(size), n), np.empty(0, np.int64)
     writer.add_plan(tensors, positions, nothing)
     with pytest.raises(UsageError, match="SampleBudgets"):
@@ -298,21 +295,7 @@ def test_a_plan_that_a_full_disk_keeps_out_is_not_counted_each_time_it_is_tried(
     """Of what a reader keeps in mind: the recorder tries again with every snapshot."""
     writer = made_runs.create(tmp_path / "run")
     n, size = 1_000, 1_000
-    tensors = [
-        TensorInfo(
-            i,
-            f"w{i}",
-            (size,),
-            "float32",
-            "other",
-            None,
-            "other",
-            samples=size,
-            grid=(1, size),
-            offset=i * size,
-        )
-        for i in range(n)
-    ]
+    tensors = whole_vectors(n, size)
     arguments = tensors, np.tile(np.arange(size), n), np.empty(0, np.int64)
 
     def full(*given: object) -> None:

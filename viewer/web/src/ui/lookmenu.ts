@@ -3,8 +3,9 @@
 import { COLOUR_BY, MOST_SNAPSHOTS_BACK, SCALE_MODES, SORTS, SOURCES, type Look } from '../state/look';
 import type { State } from '../state/model';
 import type { Store } from '../state/store';
-import { button, h, setText } from './dom';
+import { h, setText } from './dom';
 import { COLOUR_NAMES, SCALE_NAMES, SORT_NAMES, SOURCE_NAMES } from './looktext';
+import { Popover } from './popover';
 
 type Choice = 'colourBy' | 'source' | 'sort' | 'scale';
 
@@ -13,8 +14,7 @@ const TESTS: Record<Choice, string> = { colourBy: 'colour-by', source: 'source',
 export class LookMenu {
   readonly element: HTMLElement;
   private readonly store: Store;
-  private readonly opener: HTMLButtonElement;
-  private readonly menu: HTMLElement;
+  private readonly popover: Popover;
   private readonly choices: Record<Choice, HTMLSelectElement>;
   private readonly back = h('input', {
     type: 'number',
@@ -37,31 +37,20 @@ export class LookMenu {
     this.back.addEventListener('change', () => this.wish({ snapshotsBack: Number(this.back.value) }));
     this.interpolate.addEventListener('change', () => this.wish({ interpolate: this.interpolate.checked }));
     this.backRow = row('snapshots ago', this.back);
-    this.menu = h(
-      'div',
-      { class: 'look-menu', id: 'look-menu', 'data-test': 'look-menu', hidden: true, role: 'group', 'aria-label': 'What the matrices show' },
-      row('colour', this.choices.colourBy),
-      this.backRow,
-      row('scale', this.choices.scale),
-      row('show', this.choices.source),
-      row('order', this.choices.sort),
-      h('label', { class: 'look-check' }, this.interpolate, 'interpolate while playing'),
+    this.popover = new Popover(
+      'What the matrices show',
+      [
+        row('colour', this.choices.colourBy),
+        this.backRow,
+        row('scale', this.choices.scale),
+        row('show', this.choices.source),
+        row('order', this.choices.sort),
+        h('label', { class: 'look-check' }, this.interpolate, 'interpolate while playing'),
+      ],
+      { name: 'look', label: 'What the matrices show (key V)', text: '', opened: () => this.choices.colourBy.focus() },
     );
-    this.opener = button('look-open', 'What the matrices show (key V)', '', () => this.toggle(), {
-      'aria-expanded': 'false',
-      'aria-controls': 'look-menu',
-      'aria-haspopup': 'true',
-    });
-    this.element = h('div', { class: 'look' }, this.menu, this.opener);
-    this.element.addEventListener('keydown', (event) => {
-      if (event.key !== 'Escape' || this.menu.hidden) return;
-      event.stopPropagation();
-      this.toggle();
-      this.opener.focus();
-    });
-    document.addEventListener('pointerdown', (event) => {
-      if (!this.menu.hidden && !this.element.contains(event.target as Node)) this.toggle();
-    });
+    this.popover.opener.setAttribute('aria-haspopup', 'true');
+    this.element = this.popover.element;
     store.subscribe((state, previous) => {
       if (state.look !== previous.look || state.selected !== previous.selected) this.show(state);
     });
@@ -69,9 +58,7 @@ export class LookMenu {
   }
 
   toggle(): void {
-    this.menu.hidden = !this.menu.hidden;
-    this.opener.setAttribute('aria-expanded', String(!this.menu.hidden));
-    if (!this.menu.hidden) this.choices.colourBy.focus();
+    this.popover.toggle();
   }
 
   private show({ look, selected }: State): void {
@@ -83,7 +70,7 @@ export class LookMenu {
       option.disabled = option.value === 'other_run' && selected.length < 2;
     }
     const ago = look.colourBy === 'since_k' ? `change since ${look.snapshotsBack} snapshots ago` : COLOUR_NAMES[look.colourBy];
-    setText(this.opener, `colour: ${ago}`);
+    setText(this.popover.opener, `colour: ${ago}`);
   }
 
   private select<N extends Choice>(name: N, values: readonly Look[N][], names: Record<Look[N], string>): HTMLSelectElement {

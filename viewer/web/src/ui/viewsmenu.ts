@@ -5,6 +5,7 @@ import type { State } from '../state/model';
 import type { Store } from '../state/store';
 import { button, h, icon, ICONS, setText } from './dom';
 import { PRESETS, type Preset } from './pilot';
+import { Popover } from './popover';
 
 export interface ViewsActions {
   goToPreset(preset: Preset): void;
@@ -17,8 +18,7 @@ export interface ViewsActions {
 export class ViewsMenu {
   readonly element: HTMLElement;
   private readonly actions: ViewsActions;
-  private readonly opener: HTMLButtonElement;
-  private readonly menu: HTMLElement;
+  private readonly popover: Popover;
   private readonly presets: Map<Preset, HTMLButtonElement>;
   private readonly list = h('div', { class: 'kept-views', 'data-test': 'bookmarks' });
   private readonly hint = h('p', { class: 'hint' });
@@ -38,37 +38,27 @@ export class ViewsMenu {
     this.name.addEventListener('keydown', (event) => {
       if (event.key === 'Enter') this.add();
     });
-    this.menu = h(
-      'div',
-      { class: 'views-menu', id: 'views-menu', 'data-test': 'views-menu', role: 'group', 'aria-label': 'Views', hidden: true },
-      h('div', { class: 'preset-views' }, ...this.presets.values()),
-      h('h3', {}, 'Kept views of this run'),
-      this.list,
-      h('div', { class: 'keep-view' }, this.name, keep),
-      this.hint,
+    this.popover = new Popover(
+      'Views',
+      [
+        h('div', { class: 'preset-views' }, ...this.presets.values()),
+        h('h3', {}, 'Kept views of this run'),
+        this.list,
+        h('div', { class: 'keep-view' }, this.name, keep),
+        this.hint,
+      ],
+      { name: 'views', label: 'Views and bookmarks (key B)', text: 'views', opened: () => this.opened() },
     );
-    this.opener = button('views-open', 'Views and bookmarks (key B)', 'views', () => this.toggle(), {
-      'aria-expanded': 'false',
-      'aria-controls': 'views-menu',
-    });
-    this.element = h('div', { class: 'views' }, this.menu, this.opener);
-    this.element.addEventListener('keydown', (event) => {
-      if (event.key !== 'Escape' || this.menu.hidden) return;
-      event.stopPropagation();
-      this.toggle();
-      this.opener.focus();
-    });
-    document.addEventListener('pointerdown', (event) => {
-      if (!this.menu.hidden && !this.element.contains(event.target as Node)) this.toggle();
-    });
+    this.element = this.popover.element;
     store.subscribe((state) => this.follow(state));
   }
 
-  /** Opens with the field for a name, so that one key and Enter keep a view. */
   toggle(): void {
-    this.menu.hidden = !this.menu.hidden;
-    this.opener.setAttribute('aria-expanded', String(!this.menu.hidden));
-    if (this.menu.hidden) return;
+    this.popover.toggle();
+  }
+
+  /** The field for a name has the focus, so that one key and Enter keep a view. */
+  private opened(): void {
     for (const [preset, choice] of this.presets) choice.disabled = !this.actions.hasPreset(preset);
     this.bookmarks?.reload();
     this.show();
