@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from paramviz.schema import HISTOGRAM_BINS, MOMENT_KEYS
-from paramviz.statistics import numpy_engine, numpy_grid, numpy_many, numpy_updates
+from paramviz.statistics import compiler_pages, numpy_engine, numpy_grid, numpy_many, numpy_updates
 from paramviz.statistics.tally import empty_tally
 
 
@@ -95,4 +95,5 @@ def current_engine() -> Engine:
     except Exception:
         # Missing, at odds with this numpy or Python, no room for its cache: recording must not depend on it.
         return NUMPY
+    compiler_pages.let_go()
     return engine

@@ -106,3 +106,29 @@ def test_engines_agree(x, repeats):
 def test_comparisons_agree(samples):
     found = numba_updates.compare(*samples)
     assert found == pytest.approx(numpy_updates.compare(*samples), rel=1e-12, abs=1e-14, nan_ok=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's account of the mappings")
+def test_the_compiler_does_not_stay_in_memory_once_the_loops_are_loaded():
+    """Its code is let go of, and is there again for whoever compiles something later."""
+    code = """
+from pathlib import Path
+def resident_kb():
+    sizes, is_code = [], False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split()[0]:
+            is_code = "libllvmlite" in line and "r-xp" in line
+        elif is_code and line.startswith("Rss:"):
+            sizes.append(int(line.split()[1]))
+    return sum(sizes)
+
+from paramviz.statistics import engine, warm_up
+warm_up()
+after = resident_kb()
+import numba
+numba.njit(lambda x: x + 1)(1)
+print(engine(), after, resident_kb())
+"""
+    name, after, compiling = run(code).split()
+    assert name == "numba"
+    assert int(after) < 2_000 < 10_000 < int(compiling)
