@@ -1,6 +1,8 @@
-"""The command line (docs/CLI.md): `view`, `record`, `info`, `verify`, `pack`, `unpack`, `export`, `import`.
+"""The command line (docs/CLI.md).
 
-Exit status: 0 good, 1 damaged or no run, 2 wrong usage, 3 the environment.
+`view`, `record`, `info`, `verify`, `compare`, `pack`, `unpack`, `export`, `import`.
+
+Exit status: 0 good, 1 damaged, no run, or (`compare`) different, 2 wrong usage, 3 the environment.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import click
 
 from paramviz import __version__
+from paramviz.cli.compare import compare_
 from paramviz.cli.export import export
 from paramviz.cli.failures import FailureReportingGroup
 from paramviz.cli.import_run import import_
@@ -28,6 +31,7 @@ main.add_command(view)
 main.add_command(record)
 main.add_command(info)
 main.add_command(verify)
+main.add_command(compare_)
 main.add_command(pack)
 main.add_command(unpack)
 main.add_command(export)
