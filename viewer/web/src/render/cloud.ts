@@ -15,7 +15,7 @@ import {
 import type { FrameEmbedding } from '../data/types';
 import type { CloudFrame } from '../layout/boxes';
 import { MAGNITUDE_STOPS, type Rgb } from '../layout/colour';
-import { POINT_VERTEX, pointFragment } from './shaders';
+import { POINT_FRAGMENT, pointVertex } from './shaders';
 import type { SceneTheme } from './theme';
 
 const GLIDE_ms = 700;
@@ -68,8 +68,8 @@ export class Cloud {
     this.ratio = ratio;
     const material = new ShaderMaterial({
       glslVersion: GLSL3,
-      vertexShader: POINT_VERTEX,
-      fragmentShader: pointFragment(MAGNITUDE_STOPS),
+      vertexShader: pointVertex(MAGNITUDE_STOPS),
+      fragmentShader: POINT_FRAGMENT,
       uniforms: {
         uMix: { value: 1 },
         uExtent: { value: 1 },

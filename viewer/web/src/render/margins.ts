@@ -17,7 +17,7 @@ import type { Plan } from '../data/types';
 import type { Box } from '../layout/boxes';
 import { slicesOf } from '../layout/cells';
 import { blockHue } from '../layout/colour';
-import { MARGIN_FRAGMENT, MARGIN_VERTEX, MarginFlag } from './plateshaders';
+import { MARGIN_FRAGMENT, MARGIN_VERTEX, MarginFlag } from './marginshaders';
 import type { SceneTheme } from './theme';
 
 /** World units: how far the bars stand from the plate, and how long the longest one is; strips beside plates keep their room. */

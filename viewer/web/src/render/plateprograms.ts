@@ -12,17 +12,26 @@ export interface PlateFeatures {
   SCALED: boolean;
   TILES: boolean;
   HOVER: boolean;
+  LINES: boolean;
+  BLANK: boolean;
+  PARTS: boolean;
+  ODD: boolean;
 }
+
+const NOTHING: PlateFeatures = {
+  ...{ FINE: false, CELLS: false, SORTED: false, SECOND: false, SCALED: false },
+  ...{ TILES: false, HOVER: false, LINES: false, BLANK: false, PARTS: false, ODD: false },
+};
 
 export class PlatePrograms {
   readonly features: PlateFeatures;
   private readonly uniforms: Record<string, IUniform>;
   private readonly made = new Map<string, ShaderMaterial>();
 
-  /** All programs share the uniforms. */
-  constructor(uniforms: Record<string, IUniform>, tiles: boolean) {
+  /** All programs share the uniforms. `always`: features that these plates have in every picture. */
+  constructor(uniforms: Record<string, IUniform>, always: Partial<PlateFeatures>) {
     this.uniforms = uniforms;
-    this.features = { FINE: true, CELLS: false, SORTED: false, SECOND: false, SCALED: false, TILES: tiles, HOVER: false };
+    this.features = { ...NOTHING, FINE: true, LINES: true, BLANK: true, ...always };
   }
 
   /** The one for the features as they are now. */

@@ -9,14 +9,16 @@ import {
   Vector2,
   Vector3,
   type IUniform,
+  type PerspectiveCamera,
   type ShaderMaterial,
 } from 'three';
 import { isLost } from '../data/samples';
 import type { Plan, TensorInfo } from '../data/types';
-import type { Box } from '../layout/boxes';
+import type { Box, Slice } from '../layout/boxes';
 import { slicesOf, type CellAddress } from '../layout/cells';
 import { blockHue } from '../layout/colour';
 import {
+  LINES_FROM_px,
   LookFlag,
   PlateFlag,
   SourceCode,
@@ -46,15 +48,43 @@ function flagsOf(box: Box, tensor: TensorInfo, plan: Plan): number {
   return flags;
 }
 
+/** What one instance shows: a tensor's plate, or a slice of it. */
+interface Piece {
+  box: Box;
+  plate: number;
+  tensor: TensorInfo;
+  slice: Slice;
+}
+
+/** Plates of one kind: one draw call. */
+interface Group {
+  mesh: Mesh<InstancedBufferGeometry, ShaderMaterial>;
+  programs: PlatePrograms;
+  /** The box of each instance. */
+  owners: readonly number[];
+  looks: Float32Array;
+}
+
+/** A vector, whose elements may be bars, or a plate that has nothing to show. */
+function isOdd({ box, tensor }: Piece): boolean {
+  return tensor.array === 'vectors' || tensor.grid[0] <= 1 || box.ghost || tensor.samples === 0;
+}
+
+/** The shorter side of one of its cells, in world units. */
+function cellSize({ box, slice: { width, height, rows, columns } }: Piece): number {
+  const [across, down] = box.transposed ? [rows, columns] : [columns, rows];
+  const wide = box.tile ? box.tile[0] : 1;
+  return Math.min((width / Math.max(across, 1)) * wide, height / Math.max(down * wide, 1));
+}
+
 export class Plates {
-  readonly mesh: Mesh<InstancedBufferGeometry, ShaderMaterial>;
+  readonly meshes: readonly Mesh[];
   private readonly textures: PictureTextures;
   private readonly uniforms: Record<string, IUniform>;
-  private readonly programs: PlatePrograms;
-  /** The box of each instance. */
-  private readonly owners: readonly number[];
-  private readonly looks: Float32Array;
-  private readonly lookAttribute: InstancedBufferAttribute;
+  private readonly groups: readonly Group[];
+  private readonly pieces: readonly Piece[];
+  private readonly largestCell: number;
+  private unit_px = Infinity;
 
   /** `starts`: where each box's rows and columns begin in the texture of orders. */
   constructor(
@@ -65,11 +95,11 @@ export class Plates {
     taps: number,
   ) {
     this.textures = textures;
-    this.owners = boxes.flatMap((box, index) => slicesOf(box, plan.tensors[box.tensor]!).map(() => index));
-    this.looks = new Float32Array(this.owners.length * 4);
-    this.lookAttribute = new InstancedBufferAttribute(this.looks, 4);
-    const geometry = plateGeometry(boxes, plan, starts);
-    geometry.setAttribute('iLook', this.lookAttribute);
+    this.pieces = boxes.flatMap((box, plate) => {
+      const tensor = plan.tensors[box.tensor]!;
+      return slicesOf(box, tensor).map((slice) => ({ box, plate, tensor, slice }));
+    });
+    this.largestCell = Math.max(0, ...this.pieces.filter(({ tensor }) => tensor.samples > 0).map(cellSize));
     this.uniforms = {
       uHalf: { value: null },
       uSingle: { value: null },
@@ -89,21 +119,28 @@ export class Plates {
       uSelected: { value: -1 },
       uTaps: { value: taps },
     };
-    this.programs = new PlatePrograms(this.uniforms, boxes.some((box) => box.tile !== null));
-    this.mesh = new Mesh(geometry, this.programs.current);
-    this.mesh.frustumCulled = false;
+    const odd = this.pieces.filter(isOdd);
+    const plain = this.pieces.filter((piece) => !isOdd(piece));
+    this.groups = [
+      this.group(plain, plan, starts, { ODD: false }),
+      this.group(odd, plan, starts, { ODD: true }),
+    ].filter(({ owners }) => owners.length > 0);
+    this.meshes = this.groups.map(({ mesh }) => mesh);
   }
 
   /** Takes the look of a new picture; null means that there is none to show. */
   show(look: PlateLook | null): void {
     this.set('uHasData', look !== null);
+    this.use({ BLANK: !look || look.plates.some(({ missing }) => missing) });
     if (!look) return;
-    this.owners.forEach((box, instance) => {
-      const { scale, meanScale, cellScale, missing, moved } = look.plates[box]!;
-      const flags = (missing ? LookFlag.missing : 0) | (moved ? LookFlag.moved : 0);
-      this.looks.set([scale, meanScale, cellScale, flags], instance * 4);
-    });
-    this.lookAttribute.needsUpdate = true;
+    for (const { owners, looks, mesh } of this.groups) {
+      owners.forEach((box, instance) => {
+        const { scale, meanScale, cellScale, missing, moved } = look.plates[box]!;
+        const flags = (missing ? LookFlag.missing : 0) | (moved ? LookFlag.moved : 0);
+        looks.set([scale, meanScale, cellScale, flags], instance * 4);
+      });
+      mesh.geometry.getAttribute('iLook').needsUpdate = true;
+    }
     this.set('uHalf', this.textures.get(look.scaledBase === null ? 'half' : 'scaled'));
     this.set('uSingle', this.textures.get('single'));
     this.set('uHalf2', this.textures.get('half2'));
@@ -140,9 +177,24 @@ export class Plates {
     return !value.equals(before);
   }
 
-  /** Coarse sums up one sample for each pixel: quicker, and a little less true from afar. */
-  setCoarse(coarse: boolean): void {
-    this.use({ FINE: !coarse });
+  /** How large a unit of the world is on screen where it is largest, in CSS pixels. */
+  setView(camera: PerspectiveCamera, height_px: number): void {
+    const { elements } = camera.matrixWorldInverse;
+    const depths = this.pieces.flatMap(({ slice: { x, y, width, height } }) =>
+      [-0.5, 0.5].flatMap((across) =>
+        [-0.5, 0.5].map((up) => {
+          const [at, above] = [x + across * width, y + up * height];
+          return -(elements[2]! * at + elements[6]! * above + elements[14]!);
+        }),
+      ),
+    );
+    const nearest = Math.min(...depths);
+    this.unit_px = nearest > 0 ? ((camera.projectionMatrix.elements[5]! / 2) * height_px) / nearest : Infinity;
+  }
+
+  /** How a frame is drawn: with so many device pixels per CSS pixel; coarse ones sum up one sample for each. */
+  setDetail(ratio: number, isCoarse: boolean): void {
+    this.use({ FINE: !isCoarse, LINES: this.unit_px * ratio * this.largestCell > LINES_FROM_px });
   }
 
   select(plate: number): void {
@@ -156,13 +208,28 @@ export class Plates {
   }
 
   dispose(): void {
-    this.mesh.geometry.dispose();
-    this.programs.dispose();
+    for (const { mesh, programs } of this.groups) {
+      mesh.geometry.dispose();
+      programs.dispose();
+    }
+  }
+
+  private group(pieces: readonly Piece[], plan: Plan, starts: readonly number[], always: Partial<PlateFeatures>): Group {
+    const geometry = plateGeometry(pieces, plan, starts);
+    const looks = new Float32Array(pieces.length * 4);
+    geometry.setAttribute('iLook', new InstancedBufferAttribute(looks, 4));
+    const [TILES, PARTS] = [pieces.some(({ box }) => box.tile), pieces.some(({ box }) => box.tile ?? box.split)];
+    const programs = new PlatePrograms(this.uniforms, { ...always, TILES, PARTS });
+    const mesh = new Mesh(geometry, programs.current);
+    mesh.frustumCulled = false;
+    return { mesh, programs, looks, owners: pieces.map(({ plate }) => plate) };
   }
 
   private use(features: Partial<PlateFeatures>): void {
-    Object.assign(this.programs.features, features);
-    this.mesh.material = this.programs.current;
+    for (const { programs, mesh } of this.groups) {
+      Object.assign(programs.features, features);
+      mesh.material = programs.current;
+    }
   }
 
   private uniform(name: string): IUniform {
@@ -174,16 +241,12 @@ export class Plates {
   }
 }
 
-function plateGeometry(boxes: readonly Box[], plan: Plan, starts: readonly number[]): InstancedBufferGeometry {
+function plateGeometry(pieces: readonly Piece[], plan: Plan, starts: readonly number[]): InstancedBufferGeometry {
   const geometry = new InstancedBufferGeometry();
   const cube = new BoxGeometry(1, 1, 1);
   geometry.index = cube.index;
   geometry.setAttribute('position', cube.getAttribute('position'));
   geometry.setAttribute('normal', cube.getAttribute('normal'));
-  const pieces = boxes.flatMap((box, plate) => {
-    const tensor = plan.tensors[box.tensor]!;
-    return slicesOf(box, tensor).map((slice) => ({ box, plate, tensor, slice }));
-  });
   const count = pieces.length;
   geometry.instanceCount = count;
   const centres = new Float32Array(count * 2);

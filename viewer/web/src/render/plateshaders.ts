@@ -1,6 +1,5 @@
-/** GLSL of the plates: heatmaps of samples or cells, bars of vectors, and norms at the margins. */
+/** GLSL of the plates: heatmaps of samples or cells, and bars of vectors. */
 
-import { NO_SHARE } from '../layout/order';
 import { COLOUR_GLSL } from './colourshader';
 import { number } from './shaders';
 
@@ -20,15 +19,14 @@ const GUTTER = 0.09;
 /** Bits of the fourth component of a plate's look, which changes with the picture. */
 export const LookFlag = { missing: 1, moved: 2 } as const;
 
-/** Bits of a margin: it stands at the left of its plate instead of over it; it is of columns. */
-export const MarginFlag = { beside: 1, columns: 2 } as const;
-
 export const SourceCode = { auto: 0, samples: 1, cells_mean: 2, cells_absmax: 3 } as const;
 
 /** A cell that is drawn larger than this (device pixels) shows its sample alone; smaller ones their extremes too. */
 export const FAR_px = [5, 9] as const;
+/** Cells larger than this have lines between them. */
+export const LINES_FROM_px = 1.6;
 
-const TEXEL_GLSL = /* glsl */ `
+export const TEXEL_GLSL = /* glsl */ `
 ivec3 texelOf(uint index) {
   return ivec3(int(index & 2047u), int((index >> 11u) & 2047u), int(index >> 22u));
 }
@@ -70,7 +68,9 @@ void main() {
 
 /**
  * A software renderer runs every branch of a shader, taken or not. So what a picture does not need is left
- * out of its program: FINE (several samples for a far pixel), CELLS, SORTED, SECOND, SCALED, TILES, HOVER.
+ * out of its program: FINE (several samples for a far pixel), LINES (between cells, seen from near), BLANK (a
+ * plate without data), PARTS (heads, kernels), TILES, CELLS, SORTED, SECOND, SCALED, HOVER, and ODD: a vector, or
+ * nothing.
  */
 export const PLATE_FRAGMENT = /* glsl */ `
 precision highp float;
@@ -151,11 +151,16 @@ uint sampleAt(vec2 cell) {
 // A sample's number; of kind 4 where a change is smaller than float16 tells.
 vec2 numberOf(uint place) {
   uint index = vSource.x + place;
+#ifdef ODD
   bool single = (vSource.w & ${PlateFlag.single}u) != 0u;
+#else
+  const bool single = false;
+#endif
 #ifdef SCALED
   return halfNumber(texelFetch(uHalf, texelOf(index + (single ? uint(uScaledBase) : 0u)), 0).r);
 #else
   ivec3 texel = texelOf(index);
+#ifdef ODD
   if (single) {
     vec2 number = singleNumber(texelFetch(uSingle, texel, 0).r);
 #ifdef SECOND
@@ -163,6 +168,7 @@ vec2 numberOf(uint place) {
 #endif
     return number;
   }
+#endif
   uint bits = texelFetch(uHalf, texel, 0).r;
 #ifdef SECOND
   uint other = texelFetch(uHalf2, texel, 0).r;
@@ -246,22 +252,28 @@ vec3 barColour(vec2 number, vec2 cell, vec2 footprint, bool upright) {
 vec3 plateColour(vec2 cell, vec2 footprint) {
   bool upright = (vSource.w & ${PlateFlag.transposed}u) != 0u;
   float size_px = 1.0 / max(footprint.x, footprint.y);
+#ifdef CELLS
   far = 1.0 - smoothstep(${FAR_px[0]}.0, ${FAR_px[1]}.0, size_px);
+#endif
   uint place = sampleAt(cell);
   vec2 number = numberOf(place);
+#ifdef ODD
   if (vSource.y == 1u && footprint.x < 1.0 / 16.0 && footprint.y < 1.0 / 2.5) {
     float gap = smoothstep(2.5, 6.0, 1.0 / footprint.y) * lineAt(vec2(0.5, cell.y), vec2(1.0, footprint.y));
     return mix(barColour(number, cell, footprint, upright), uBackground, 0.5 * gap);
   }
+#endif
 #ifdef FINE
   vec3 colour = footprintColour(cell, footprint);
 #else
   vec3 colour = placeColour(place, number);
 #endif
-  if (size_px > 1.6) {
+#ifdef LINES
+  if (size_px > ${number(LINES_FROM_px)}) {
     colour *= 1.0 - 0.30 * lineAt(cell, footprint) * smoothstep(5.0, 14.0, size_px);
-    if (tile().x == 0u) colour *= 1.0 - 0.35 * lineAt(cell / 16.0, footprint / 16.0) * smoothstep(1.6, 5.0, size_px);
+    if (tile().x == 0u) colour *= 1.0 - 0.35 * lineAt(cell / 16.0, footprint / 16.0) * smoothstep(${number(LINES_FROM_px)}, 5.0, size_px);
   }
+#endif
   return colour;
 }
 
@@ -282,11 +294,15 @@ void main() {
   float border = 1.0 - smoothstep(0.6, 1.5, min(edge_px.x, edge_px.y));
   bool missing = (uint(vLook.w) & ${LookFlag.missing}u) != 0u;
   vec3 colour;
+#if defined(ODD) || defined(BLANK)
   if ((flags & ${PlateFlag.ghost | PlateFlag.empty}u) != 0u || missing || !uHasData) {
     float strength = (flags & ${PlateFlag.ghost}u) != 0u ? 0.24 : 0.12;
     colour = mix(uBackground, vHue, 0.06 + strength * hatch());
-  } else {
+  } else
+#endif
+  {
     colour = plateColour(cell, footprint);
+#ifdef PARTS
     vec2 apart = vec2(0.0);
     if (kernel.x > 0u) apart = gutters(cell / vec2(kernel), footprint / vec2(kernel));
     float parts = float((flags >> ${SPLIT_SHIFT}u) & ${SPLIT_MOST}u);
@@ -296,6 +312,7 @@ void main() {
       apart = max(apart, gutters(place * shares, footprint / grid * shares) * sign(shares));
     }
     colour = mix(colour, mix(uBackground, vHue, 0.1), max(apart.x, apart.y));
+#endif
 #ifdef HOVER
     if (vPlate == uHover.x) {
       ivec2 at = ivec2(addressAt(cell));
@@ -316,70 +333,5 @@ void main() {
     rim = mix(vHue, vec3(1.0), 0.6);
   }
   outColour = vec4(mix(colour, rim, border), 1.0);
-}
-`;
-
-/** Norms beside a plate as bars that grow away from it; a plate that is small on screen has none. */
-export const MARGIN_VERTEX = /* glsl */ `
-uniform float uUnitsPerPixel;
-uniform float uLeast_px;
-in vec2 iCentre;
-in vec2 iSize;
-// Where the tensor's shares begin, the first one and how many are shown, and the bits of MarginFlag.
-in uvec4 iSource;
-// The longer side of the plate, in world units.
-in float iPlate;
-in vec3 iHue;
-out vec2 vUv;
-flat out uvec4 vSource;
-flat out vec3 vHue;
-flat out float vShown;
-
-void main() {
-  vec4 centre = projectionMatrix * viewMatrix * vec4(iCentre, 0.0, 1.0);
-  float size_px = iPlate / (uUnitsPerPixel * max(centre.w, 1e-6));
-  vShown = smoothstep(uLeast_px, uLeast_px * 1.4, size_px);
-  vUv = position.xy + 0.5;
-  vSource = iSource;
-  vHue = iHue;
-  vec3 world = vec3(iCentre + position.xy * iSize * (vShown > 0.0 ? 1.0 : 0.0), 0.0);
-  gl_Position = projectionMatrix * viewMatrix * vec4(world, 1.0);
-}
-`;
-
-export const MARGIN_FRAGMENT = /* glsl */ `
-precision highp float;
-precision highp int;
-precision highp usampler2DArray;
-
-const uint NO_SHARE = ${NO_SHARE}u;
-
-uniform usampler2DArray uOrder;
-uniform bvec2 uSort;
-uniform vec3 uBackground;
-in vec2 vUv;
-flat in uvec4 vSource;
-flat in vec3 vHue;
-flat in float vShown;
-out vec4 outColour;
-
-${TEXEL_GLSL}
-
-void main() {
-  bool isRows = (vSource.w & ${MarginFlag.columns}u) == 0u;
-  bool beside = (vSource.w & ${MarginFlag.beside}u) != 0u;
-  float along = beside ? 1.0 - vUv.y : vUv.x;
-  float away = beside ? 1.0 - vUv.x : vUv.y;
-  float place = along * float(vSource.z);
-  uint at = vSource.y + min(uint(place), vSource.z - 1u);
-  bool sorted = isRows ? uSort.x : uSort.y;
-  if (sorted) at = texelFetch(uOrder, texelOf(vSource.x + at), 0).r;
-  uint bits = texelFetch(uOrder, texelOf(vSource.x + at), 0).g;
-  if (bits == NO_SHARE) discard;
-  float share = float(bits) / ${NO_SHARE - 1}.0;
-  if (away > share) discard;
-  float width = fwidth(along) * float(vSource.z);
-  float gap = (1.0 - smoothstep(0.6, 1.2, min(fract(place), 1.0 - fract(place)) / width)) * smoothstep(0.4, 0.2, width);
-  outColour = vec4(mix(uBackground, vHue, (0.28 + 0.34 * share) * (1.0 - 0.7 * gap)), vShown);
 }
 `;

@@ -69,43 +69,33 @@ void main() {
 }
 `;
 
-export const POINT_VERTEX = /* glsl */ `
+/**
+ * Ten thousand points cover far more pixels than they are: so a point finds its colour once, and its pixels
+ * only take it.
+ */
+export function pointVertex(stops: readonly Rgb[]): string {
+  const steps = stops
+    .slice(1)
+    .map((stop, index) => `colour = mix(colour, ${vector(stop)}, clamp(t - ${number(index)}, 0.0, 1.0));`)
+    .join('\n  ');
+  return /* glsl */ `
 uniform float uMix;
 uniform float uExtent;
 uniform vec3 uCentre;
 uniform float uHalfSize;
 uniform float uSize_px;
 uniform float uReach;
-in vec3 aFrom;
-in float aShade;
-flat out float vShade;
-
-void main() {
-  vec3 place = mix(aFrom, position, uMix) / uExtent;
-  vec4 view = viewMatrix * vec4(uCentre + place * uHalfSize, 1.0);
-  gl_Position = projectionMatrix * view;
-  gl_PointSize = clamp(uSize_px * uReach / max(-view.z, 1.0), 1.5, uSize_px * 4.0);
-  vShade = aShade;
-}
-`;
-
-export function pointFragment(stops: readonly Rgb[]): string {
-  const steps = stops
-    .slice(1)
-    .map((stop, index) => `colour = mix(colour, ${vector(stop)}, clamp(t - ${number(index)}, 0.0, 1.0));`)
-    .join('\n  ');
-  return /* glsl */ `
-precision highp float;
 uniform float uInk;
 uniform vec2 uRange;
 uniform vec3 uPalette[8];
 uniform int uColours;
 uniform vec3 uNeutral;
-flat in float vShade;
-out vec4 outColour;
+in vec3 aFrom;
+in float aShade;
+flat out vec3 vColour;
 
 vec3 onScale() {
-  float share = (vShade - uRange.x) / max(uRange.y - uRange.x, 1e-20);
+  float share = (aShade - uRange.x) / max(uRange.y - uRange.x, 1e-20);
   float t = clamp(share, 0.0, 1.0) * ${number(stops.length - 1)};
   vec3 colour = ${vector(stops[0]!)};
   ${steps}
@@ -113,13 +103,25 @@ vec3 onScale() {
 }
 
 void main() {
-  vec2 from = gl_PointCoord - 0.5;
-  float reach = dot(from, from);
-  if (reach > 0.25) discard;
-  vec3 colour = uNeutral;
-  if (vShade >= 0.0) colour = uColours > 0 ? uPalette[int(vShade + 0.5) % uColours] : onScale();
-  float rim = smoothstep(0.12, 0.25, reach);
-  outColour = vec4(colour * (1.0 - 0.45 * rim), 1.0);
+  vec3 place = mix(aFrom, position, uMix) / uExtent;
+  vec4 view = viewMatrix * vec4(uCentre + place * uHalfSize, 1.0);
+  gl_Position = projectionMatrix * view;
+  gl_PointSize = clamp(uSize_px * uReach / max(-view.z, 1.0), 1.5, uSize_px * 4.0);
+  vColour = uNeutral;
+  if (aShade >= 0.0) vColour = uColours > 0 ? uPalette[int(aShade + 0.5) % uColours] : onScale();
 }
 `;
 }
+
+export const POINT_FRAGMENT = /* glsl */ `
+precision highp float;
+flat in vec3 vColour;
+out vec4 outColour;
+
+void main() {
+  vec2 from = gl_PointCoord - 0.5;
+  float reach = dot(from, from);
+  if (reach > 0.25) discard;
+  outColour = vec4(vColour * (1.0 - 0.45 * smoothstep(0.12, 0.25, reach)), 1.0);
+}
+`;

@@ -154,6 +154,17 @@ export class Stage {
     });
   }
 
+  /**
+   * Draws what is due now: within an animation frame, so that page and scene change in the same one. The
+   * browser then puts the page together once for each picture, and not twice.
+   */
+  drawDue(): void {
+    if (this.handle === null) return;
+    cancelAnimationFrame(this.handle);
+    this.handle = null;
+    this.draw();
+  }
+
   /** The camera moved: draw, coarser where the renderer is slow, and finely once it rests. */
   moved(): void {
     this.cameraMoved = true;
@@ -292,7 +303,7 @@ export class Stage {
       renderer.setScissor(index * width, 0, width, height);
       renderer.setScissorTest(true);
       view.prepare(rig.camera, width, height);
-      view.plates.setCoarse(this.isCoarse);
+      view.plates.setDetail(renderer.getPixelRatio(), this.isCoarse);
       view.cloud?.setSharpness(renderer.getPixelRatio() / this.ratio);
       renderer.render(view.scene, rig.camera);
       if (view.frame) this.note(view);

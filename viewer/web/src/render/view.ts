@@ -76,7 +76,7 @@ export class View {
     this.lines = new Lines(this.layout.lines, options.theme);
     this.marks = new DimensionMarks(this.layout, plan.tensors, options.theme);
     this.labels = new Labels(this.layout.labels, options.ratio, this.marks.vocabulary);
-    this.scene.add(this.plates.mesh, this.margins.mesh, this.lines.mesh, this.marks.group, this.labels.mesh);
+    this.scene.add(...this.plates.meshes, this.margins.mesh, this.lines.mesh, this.marks.group, this.labels.mesh);
     this.cloud = this.layout.cloud ? new Cloud(this.layout.cloud, MOST_POINTS[kind], options.ratio) : null;
     this.trails = this.layout.cloud ? new Trails(this.layout.cloud) : null;
     if (this.cloud && this.trails) this.scene.add(this.cloud.points, this.cloud.frame, this.trails.mesh);
@@ -175,6 +175,7 @@ export class View {
     if (key.every((value, index) => value === this.cameraKey[index])) return;
     this.cameraKey = key;
     this.labels.place(camera, width_px, height_px);
+    this.plates.setView(camera, height_px);
     this.lines.setView(camera, height_px);
     this.margins.setView(camera, height_px);
     this.marks.setView(camera, height_px);
