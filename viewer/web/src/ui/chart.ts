@@ -3,6 +3,7 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { align, type Curve } from './align';
+import { h } from './dom';
 
 export interface ChartLine extends Curve {
   label: string;
@@ -37,6 +38,8 @@ export class Chart {
   private lines: ChartLine[] = [];
   private shape = '';
   private cursor: number | null = null;
+  /** Lies over the plot, so that the cursor moves without a line being drawn again. */
+  private readonly mark = h('div', { class: 'chart-cursor', hidden: true });
   private readonly observer: ResizeObserver;
 
   constructor(element: HTMLElement, options: ChartOptions) {
@@ -61,7 +64,7 @@ export class Chart {
   setCursor(x: number | null): void {
     if (x === this.cursor) return;
     this.cursor = x;
-    this.plot?.redraw(false, false);
+    this.placeCursor();
   }
 
   /** Colours come from the stylesheet; after a change of theme they are read again. */
@@ -91,6 +94,7 @@ export class Chart {
     const width = this.element.clientWidth;
     if (width === 0) return;
     this.plot = new uPlot(this.settings(width), this.data(), this.element);
+    this.plot.over.append(this.mark);
     this.plot.over.addEventListener('pointerdown', (down) => this.follow(down));
   }
 
@@ -150,27 +154,18 @@ export class Chart {
         ),
       ],
       hooks: {
-        draw: [(plot) => this.drawCursor(plot, colour('--text'))],
+        draw: [() => this.placeCursor()],
         setCursor: [(plot) => this.options.onHover?.(hoveredX(plot))],
       },
     };
   }
 
-  private drawCursor(plot: uPlot, colour: string): void {
-    if (this.cursor === null || plot.data[0].length === 0) return;
-    const x = Math.round(plot.valToPos(this.cursor, 'x', true));
-    const { left, top, width, height } = plot.bbox;
-    if (x < left || x > left + width) return;
-    const { ctx } = plot;
-    ctx.save();
-    ctx.strokeStyle = colour;
-    ctx.lineWidth = Math.max(devicePixelRatio, 1);
-    ctx.globalAlpha = 0.75;
-    ctx.beginPath();
-    ctx.moveTo(x, top);
-    ctx.lineTo(x, top + height);
-    ctx.stroke();
-    ctx.restore();
+  private placeCursor(): void {
+    const { plot, cursor } = this;
+    const isKnown = plot !== null && cursor !== null && plot.data[0].length > 0;
+    const x = isKnown ? Math.round(plot.valToPos(cursor, 'x')) : -1;
+    this.mark.hidden = !isKnown || x < 0 || x > plot.over.clientWidth;
+    if (!this.mark.hidden) this.mark.style.transform = `translateX(${x}px)`;
   }
 }
 

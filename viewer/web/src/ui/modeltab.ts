@@ -137,10 +137,14 @@ export class ModelTab {
     this.hoverSoon();
   }
 
-  /** While playing: how far it is to the next snapshot. Values between are drawn if they are wished for. */
+  /**
+   * With each frame while playing: how far it is to the next snapshot. Values between are drawn if they are
+   * wished for.
+   */
   progress(share: number): void {
     const mixed = this.ordered.filter((view) => view.progress(share));
     if (mixed.length > 0) this.stage?.changed();
+    this.stage?.drawDue();
     const served = mixed[0]?.served;
     this.between.hidden = !served;
     if (served) setText(this.between, `interpolated ${colouredText(served, String)}`);
