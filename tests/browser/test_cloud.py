@@ -149,8 +149,8 @@ def test_points_are_coloured_by_what_is_chosen(
 ):
     watched.open_model(view(learning_run))
     watched.seek(20)
-    watched.remember_picture("norm")
     watched.page.click('[data-test="open-cloud"]')
+    watched.remember_picture("norm")
     watched.page.select_option('[data-test="cloud-colour"]', colour)
     said = {
         "class": "punctuation",

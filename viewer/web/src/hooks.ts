@@ -17,6 +17,7 @@ export interface Hooks {
   pause(): void;
   readPixels(): Promise<Pixels>;
   tensorScreenRect(name: string, view?: number): { left: number; top: number; width: number; height: number } | null;
+  labels(): { text: string; left: number; top: number; width: number; height: number }[];
 }
 
 declare global {
@@ -94,6 +95,7 @@ export function installHooks(store: Store, session: Session, api: Api, player: P
       const rect = model.tensorScreenRect(name, view);
       return rect && { left: rect.left, top: rect.top, width: rect.width, height: rect.height };
     },
+    labels: () => model.names,
   };
   Object.defineProperty(window, 'paramviz', { value: Object.freeze(hooks), writable: false });
 }

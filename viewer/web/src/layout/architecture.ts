@@ -199,6 +199,8 @@ function bracket(region: Region, x: number, top: number, bottom: number, sketch:
     priority: 1,
     span: top - low,
     anchor: 'corner',
+    // Under the embeddings there may be no room above it.
+    otherAnchors: ['beside'],
     tone: 'title',
     short: String(region.layer ?? ''),
   });
@@ -225,7 +227,7 @@ function placeHead(parts: Parts, stream: Stream, columns: readonly PlacedColumn[
     const top = index === 0 ? Math.min(y - 3, clear - ZONE_GAP) : y - ZONE_GAP;
     const boxes = placeUnit(unit, stream.x - unit.width / 2, top);
     sketch.boxes.push(...boxes);
-    sketch.labels.push({ ...boxLabel(boxes[0]!), priority: 2 }, ...boxes.slice(1).map(boxLabel));
+    sketch.labels.push({ ...boxLabel(boxes[0]!), priority: 2, otherAnchors: ['beside', 'end'] }, ...boxes.slice(1).map(boxLabel));
     sketch.regions.push({ title: boxes[0]!.label, layer: null, rect: union(boxes.map(rectOf)) });
     y = top - (index < parts.heads.length - 1 ? unit.height : 0);
     if (index > 0) return;

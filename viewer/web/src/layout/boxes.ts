@@ -73,6 +73,10 @@ export interface Label {
   span: number;
   /** Where the label lies: over its point, above it to the right ('corner') or left ('end'), left of it, right of it, or under it. */
   anchor: 'above' | 'corner' | 'end' | 'beside' | 'after' | 'below';
+  /** Where else it may lie, if there is no room. */
+  otherAnchors?: Label['anchor'][];
+  /** Labels of one group are shown together or not at all. */
+  group?: string;
   tone: 'title' | 'plain';
   /** What is shown where the whole text would cover what it names. */
   short?: string;

@@ -190,7 +190,7 @@ function placeSide(sublayer: Sublayer, stream: Stream, placed: PlacedLayer): voi
   const boxes = all.flat().flatMap((one) => one.boxes);
   placed.boxes.push(...boxes);
   const experts = expertsLabel(sublayer.units, boxes);
-  placed.labels.push(...plateLabels(boxes), ...experts);
+  placed.labels.push(...named(all.flat()), ...experts);
   placed.lines.push(groundOf(boxes, innermost(sublayer).block));
   const back = top - innermost(sublayer).boxes[0]!.height / 2;
   placed.lines.push(...flowOf(all, { sign, bus, back }, stream));
@@ -268,9 +268,23 @@ function betweenSlices({ unit, boxes }: PlacedUnit, to: number[]): Line[] {
   });
 }
 
+const EXPERT = /^.*\bexperts\.\d+/;
+
+/** The names of a block's plates; those of each expert that is a module of its own come and go for themselves. */
+function named(placed: readonly PlacedUnit[]): Label[] {
+  const groups = new Map<string, Box[]>();
+  for (const { unit, boxes } of placed) {
+    const key = EXPERT.exec(unit.module)?.[0] ?? '';
+    const group = groups.get(key);
+    if (group) group.push(...boxes);
+    else groups.set(key, [...boxes]);
+  }
+  return [...groups.values()].flatMap(plateLabels);
+}
+
 /** How many there are, where each expert is a module of its own. */
 function expertsLabel(units: readonly Unit[], boxes: readonly Box[]): Label[] {
-  const numbers = new Set(units.flatMap((unit) => /^.*\bexperts\.\d+/.exec(unit.module) ?? []));
+  const numbers = new Set(units.flatMap((unit) => EXPERT.exec(unit.module) ?? []));
   if (numbers.size < 2) return [];
   const { left, right, bottom } = union(boxes.map(rectOf));
   return [

@@ -5,18 +5,28 @@ import { STRIP } from './size';
 
 const MOST_HEADS_NAMED = 64;
 
-/** Labels of the boxes of one block. Heads are named at the left of the first plate that has them. */
+/**
+ * Labels of the boxes of one block. Heads are named at the left of the first plate that has them. Where one of its
+ * plates has no room for its name, none has one: a Q without a K would be read as if there were no other.
+ */
 export function plateLabels(boxes: readonly Box[]): Label[] {
-  const labels = boxes.flatMap((box) => (box.slices && box.slices[0]!.label ? sliceLabels(box) : [boxLabel(box)]));
+  const group = `plates ${boxes[0]?.tensor}`;
+  const labels = boxes.flatMap((box): Label[] => {
+    const names = box.slices && box.slices[0]!.label ? sliceLabels(box) : [boxLabel(box)];
+    return isStrip(box) ? names : names.map((label) => ({ ...label, group }));
+  });
   const headed = boxes.filter((box) => box.split && box.block === 'attention' && box.width > 2);
   const first = [...headed].sort((a, b) => a.x - b.x)[0];
   return first ? [...labels, ...headLabels(first)] : labels;
 }
 
+const isStrip = ({ width, height, slices }: Box) =>
+  Math.min(width, height) < STRIP * 2 || (slices !== null && slices[0]!.label !== '' && slices[0]!.width < STRIP * 2);
+
 /** The label over a plate; strips keep theirs for when they are large on screen. */
 export function boxLabel(box: Box): Label {
   const thin = Math.min(box.width, box.height);
-  if (thin >= STRIP * 2) return nameOver(box, box.label);
+  if (!isStrip(box)) return nameOver(box, box.label);
   const under = { x: box.x, y: box.y - box.height / 2, anchor: 'below' } as const;
   return { ...nameOver(box, box.label), ...(box.width > box.height ? under : {}), span: thin * 2 };
 }
@@ -63,6 +73,7 @@ function headLabels(box: Box): Label[] {
       priority: 400 + head / 100,
       span: ((alongX ? place.width : place.height) / parts) * 1.8,
       anchor: alongX ? 'below' : 'beside',
+      group: `heads ${box.tensor}`,
       tone: 'plain',
     };
   });

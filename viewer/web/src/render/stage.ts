@@ -1,6 +1,7 @@
 /** The one renderer: up to two views side by side, one camera, drawn only when something changed. */
 
 import { Color, LinearSRGBColorSpace, WebGLRenderer, type PerspectiveCamera, type Vector3 } from 'three';
+import type { ScreenRect } from '../layout/labels';
 import type { Theme } from '../state/model';
 import { DrawTimes } from './drawtimes';
 import { Pace } from './pace';
@@ -56,6 +57,7 @@ export class Stage {
   /** Called after every draw, for what the page lays over points of the scene. */
   onDrawn: () => void = () => undefined;
   private views: View[] = [];
+  private blocked: readonly ScreenRect[] = [];
   private cameraMoved = false;
   private handle: number | null = null;
   private settleTimer: ReturnType<typeof setTimeout> | null = null;
@@ -124,6 +126,12 @@ export class Stage {
 
   setViews(views: readonly View[]): void {
     this.views = [...views];
+    this.invalidate();
+  }
+
+  /** Where the page has put something over the scene, CSS pixels: no name is written there. */
+  setBlocked(rects: readonly ScreenRect[]): void {
+    this.blocked = rects;
     this.invalidate();
   }
 
@@ -302,7 +310,7 @@ export class Stage {
       renderer.setViewport(index * width, 0, width, height);
       renderer.setScissor(index * width, 0, width, height);
       renderer.setScissorTest(true);
-      view.prepare(rig.camera, width, height);
+      view.prepare(rig.camera, { width, height, blocked: this.blockedIn(index) });
       view.plates.setDetail(renderer.getPixelRatio(), this.isCoarse);
       view.cloud?.setSharpness(renderer.getPixelRatio() / this.ratio);
       renderer.render(view.scene, rig.camera);
@@ -320,6 +328,14 @@ export class Stage {
     }
     if (isMoving) this.moved();
     else if (isGliding) this.invalidate();
+  }
+
+  /** What the page has put over one view, from its own top left. */
+  blockedIn(index: number): ScreenRect[] {
+    const { width } = this.viewSize;
+    return this.blocked
+      .map((rect) => ({ ...rect, left: rect.left - index * width }))
+      .filter(({ left, width: wide }) => left < width && left + wide > 0);
   }
 
   private tellDrawn(): void {

@@ -10,6 +10,8 @@ export interface SceneTheme {
   ink: number;
   spine: Rgb;
   frame: Rgb;
+  /** Labels: their ground and letters as the page writes colours; how far coloured letters are darkened. */
+  pill: { ground: string; title: string; plain: string; ink: number };
 }
 
 export const SCENE_THEMES: Record<Theme, SceneTheme> = {
@@ -19,6 +21,7 @@ export const SCENE_THEMES: Record<Theme, SceneTheme> = {
     ink: 0,
     spine: [0.42, 0.5, 0.62],
     frame: [0.34, 0.4, 0.5],
+    pill: { ground: 'rgba(13, 17, 25, 0.82)', title: '#ffffff', plain: '#d5deea', ink: 0 },
   },
   light: {
     background: [0.957, 0.965, 0.976],
@@ -26,5 +29,6 @@ export const SCENE_THEMES: Record<Theme, SceneTheme> = {
     ink: 0.32,
     spine: [0.42, 0.5, 0.62],
     frame: [0.55, 0.6, 0.68],
+    pill: { ground: 'rgba(252, 253, 254, 0.9)', title: '#0d1420', plain: '#3a4556', ink: 0.52 },
   },
 };

@@ -3,15 +3,17 @@
 import { Scene, Vector3, type PerspectiveCamera } from 'three';
 import type { Frame, Plan } from '../data/types';
 import { layoutModel } from '../layout/architecture';
-import type { Layout, Rect } from '../layout/boxes';
+import type { Box, Layout, Rect } from '../layout/boxes';
 import type { CellAddress } from '../layout/cells';
+import { boundsOf, type ScreenRect } from '../layout/labels';
 import { takesCells } from '../state/recipe';
 import { Cloud } from './cloud';
-import { Labels } from './labels';
+import { Labels, type Room, type ShownLabel } from './labels';
 import { Lines } from './lines';
 import { colouredOf, orderStarts, ordersOf, plateLook, type PlateLook, type Served } from './looks';
 import { Margins } from './margins';
 import { DimensionMarks } from './marks';
+import { quadsOf, type Plate } from './platequads';
 import { Plates } from './plates';
 import { PictureTextures } from './textures';
 import { Trails } from './trails';
@@ -75,7 +77,7 @@ export class View {
     this.margins = new Margins(this.layout.boxes, plan, starts);
     this.lines = new Lines(this.layout.lines, options.theme);
     this.marks = new DimensionMarks(this.layout, plan.tensors, options.theme);
-    this.labels = new Labels(this.layout.labels, options.ratio, this.marks.vocabulary);
+    this.labels = new Labels(this.layout.labels, platesOf(this.layout.boxes), options.ratio, this.marks.vocabulary);
     this.scene.add(...this.plates.meshes, this.margins.mesh, this.lines.mesh, this.marks.group, this.labels.mesh);
     this.cloud = this.layout.cloud ? new Cloud(this.layout.cloud, MOST_POINTS[kind], options.ratio) : null;
     this.trails = this.layout.cloud ? new Trails(this.layout.cloud) : null;
@@ -165,21 +167,34 @@ export class View {
     this.margins.paint(theme);
     this.lines.paint(theme);
     this.marks.paint(theme);
+    this.labels.paint(theme);
     this.cloud?.paint(theme);
     this.trails?.paint(theme);
   }
 
   /** What depends on the camera: which labels are shown, how thin a line may get. */
-  prepare(camera: PerspectiveCamera, width_px: number, height_px: number): void {
-    const key = [...camera.matrixWorld.elements, ...camera.projectionMatrix.elements, width_px, height_px];
-    if (key.every((value, index) => value === this.cameraKey[index])) return;
+  prepare(camera: PerspectiveCamera, room: Room): void {
+    const { width: width_px, height: height_px } = room;
+    const blocked = room.blocked.flatMap(({ left, top, width, height }) => [left, top, width, height]);
+    const key = [...camera.matrixWorld.elements, ...camera.projectionMatrix.elements, width_px, height_px, ...blocked];
+    if (key.length === this.cameraKey.length && key.every((value, index) => value === this.cameraKey[index])) return;
     this.cameraKey = key;
-    this.labels.place(camera, width_px, height_px);
+    this.labels.place(camera, room);
     this.plates.setView(camera, height_px);
     this.lines.setView(camera, height_px);
     this.margins.setView(camera, height_px);
     this.marks.setView(camera, height_px);
     this.trails?.setView(width_px, height_px);
+  }
+
+  /** Names on screen, CSS pixels from the view's top left. */
+  get shownLabels(): readonly ShownLabel[] {
+    return this.labels.shown;
+  }
+
+  /** Whether a rectangle of the view lies on no name and no plate. */
+  isFree(rect: ScreenRect): boolean {
+    return this.labels.isFree(rect);
   }
 
   /** The points that must be in sight to see everything. */
@@ -229,6 +244,12 @@ export class View {
     };
   }
 
+  /** The pieces of a plate on screen, CSS pixels from the view's top left. */
+  piecesOf(plate: number, camera: PerspectiveCamera, size: { width: number; height: number }): ScreenRect[] {
+    const box = this.layout.boxes[plate];
+    return box ? quadsOf(platesOf([box]), camera, size.width, size.height).map(boundsOf) : [];
+  }
+
   /** Corners of a plate's front on screen, CSS pixels from the view's top left. */
   screenRectOf(
     tensor: number,
@@ -262,3 +283,6 @@ export class View {
     this.textures.dispose();
   }
 }
+
+/** A tensor that stands in pieces apart is not in the way between them. */
+const platesOf = (boxes: readonly Box[]): Plate[] => boxes.flatMap((box): Plate[] => box.slices ?? [box]);

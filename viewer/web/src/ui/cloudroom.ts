@@ -3,6 +3,7 @@
 import { Vector3 } from 'three';
 import type { Trust } from '../data/cloud';
 import { trailColour } from '../layout/categories';
+import { meets, type ScreenRect } from '../layout/labels';
 import { TokenRows, tokensOf } from '../layout/tokenrows';
 import { findTokens } from '../layout/tokens';
 import type { Stage } from '../render/stage';
@@ -19,7 +20,7 @@ import { CloudPaint } from './cloudpaint';
 import { CloudPanel, projectionText, type CloudPanelFacts } from './cloudpanel';
 import { button } from './dom';
 import { token as shownText } from './format';
-import { TokenMarks } from './tokenmarks';
+import { TokenMarks, type MarkedView, type ShownName } from './tokenmarks';
 
 /** So long after the last snapshot its neighbours and its trust are asked for. */
 const REST_ms = 160;
@@ -109,9 +110,37 @@ export class CloudRoom {
   drawn(): void {
     const [view, stage] = [this.view, this.actions.stage()];
     if (!view?.cloud?.known || !stage) return;
+    const blocked = stage.blockedIn(stage.indexOf(view));
+    const isFree = (rect: ScreenRect) => view.isFree(rect) && !blocked.some((other) => meets(rect, other));
+    this.caption.follow(view.cloud.place, stage.look(view), stage.viewSize, isFree);
+    this.marks.follow(this.marked(view, stage));
+  }
+
+  /** The name of the hovered point, to which others give way; point -1 where there is none. */
+  giveWay(point: number, rects: readonly ScreenRect[]): void {
+    const [view, stage] = [this.view, this.actions.stage()];
+    this.marks.giveWay(point, rects, view?.cloud?.known && stage ? this.marked(view, stage) : null);
+  }
+
+  /** Where the names of chosen tokens stand, CSS pixels of the scene. */
+  get chosenNames(): ScreenRect[] {
+    return this.marks.chosen;
+  }
+
+  /** All names at points, and the caption, CSS pixels of the scene; for tests. */
+  get names(): ShownName[] {
+    const [view, stage] = [this.view, this.actions.stage()];
+    if (!view || !stage) return [];
     const left = stage.indexOf(view) * stage.viewSize.width;
-    this.caption.follow(view.cloud.place, stage.look(view), stage.viewSize);
-    this.marks.follow(view.cloud, stage.look(view), stage.viewSize, left);
+    const captions = this.caption.rect ? [{ ...this.caption.rect, left: this.caption.rect.left + left, text: 'caption' }] : [];
+    return [...this.marks.shown, ...captions];
+  }
+
+  private marked(view: View, stage: Stage): MarkedView {
+    const { width, height } = stage.viewSize;
+    const blocked = [...view.shownLabels, ...stage.blockedIn(stage.indexOf(view)), ...(this.caption.rect ? [this.caption.rect] : [])];
+    const left = stage.indexOf(view) * width;
+    return { cloud: view.cloud!, camera: stage.look(view), width, height, left, blocked };
   }
 
   /** A click on a point of the cloud. */
@@ -337,12 +366,9 @@ export class CloudRoom {
     if (!view?.cloud?.known || !stage) return;
     const vocabulary = this.actions.vocabulary(view.run);
     const tokens = tokensOf(view.plan);
-    const camera = stage.look(view);
-    this.marks.choose(view.cloud, camera, stage.viewSize, (row) => {
+    this.marks.choose(this.marked(view, stage), (row) => {
       const text = vocabulary?.[tokens[row]!];
       return text === undefined ? null : shownText(text);
     });
-    const left = stage.indexOf(view) * stage.viewSize.width;
-    this.marks.put(view.cloud, camera, stage.viewSize, left);
   }
 }

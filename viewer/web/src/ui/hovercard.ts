@@ -3,15 +3,22 @@
 import { isLost, sampleAt } from '../data/samples';
 import type { Frame, Plan, TensorInfo } from '../data/types';
 import { matrixShape } from '../layout/boxes';
+import { placeCard } from '../layout/card';
 import { blockHue, toCss } from '../layout/colour';
+import type { ScreenRect } from '../layout/labels';
 import { rowOf, sampleText, statisticText, words } from './details';
 import { h } from './dom';
 import { exact, indices, number, shape } from './format';
 
 const STATISTICS = ['mean', 'std', 'rms', 'absmax', 'sparsity', 'update_ratio'];
 const GAP_px = 18;
-/** Room for the names of tokens beside their points. */
-const TOKEN_GAP_px = 84;
+const TOKEN_GAP_px = 12;
+const RIM_px = 4;
+
+interface Point {
+  x: number;
+  y: number;
+}
 
 export interface CellFacts {
   plan: Plan;
@@ -44,7 +51,8 @@ export class HoverCard {
     this.element.hidden = true;
   }
 
-  showCell(facts: CellFacts, x: number, y: number): void {
+  /** `keeps`: what it leaves uncovered, as `placeCard` takes it. */
+  showCell(facts: CellFacts, at: Point, keeps: readonly (readonly ScreenRect[])[]): void {
     const { tensor, frame } = facts;
     const lines = [heading(tensor.name, toCss(blockHue(tensor.block)))];
     lines.push(h('div', { class: 'dim' }, `${words(tensor.role)} · ${shape(tensor.shape)} ${tensor.dtype}`));
@@ -78,27 +86,29 @@ export class HoverCard {
         ),
       );
     }
-    this.open(lines, x, y, GAP_px);
+    this.open(lines, at, keeps, GAP_px);
   }
 
-  showToken(facts: TokenFacts, x: number, y: number): void {
+  showToken(facts: TokenFacts, at: Point, keeps: readonly (readonly ScreenRect[])[]): void {
     const lines = [
       heading(facts.text === null ? `token ${facts.token}` : `“${facts.text}”`, toCss(blockHue('embedding'))),
       h('div', { class: 'dim' }, `token ${facts.token} · norm ${number(facts.magnitude)}`),
       h('div', { class: 'dim' }, `at (${facts.coordinates.map((value) => number(value)).join(', ')})`),
     ];
-    this.open(lines, x, y, TOKEN_GAP_px);
+    this.open(lines, at, keeps, TOKEN_GAP_px);
   }
 
-  /** Beside the pointer, and always inside the scene. */
-  private open(lines: HTMLElement[], x: number, y: number, gap_px: number): void {
+  /** Beside what it tells of, and always inside the scene. */
+  private open(lines: HTMLElement[], at: Point, keeps: readonly (readonly ScreenRect[])[], gap_px: number): void {
     this.element.replaceChildren(...lines);
     this.element.hidden = false;
     const scene = this.element.parentElement!;
     const { offsetWidth: width, offsetHeight: height } = this.element;
-    const right = x + gap_px + width < scene.clientWidth - this.reservedRight_px;
-    const left = right ? x + gap_px : Math.max(x - gap_px - width, 4);
-    const top = Math.min(Math.max(y - height / 2, 4), Math.max(scene.clientHeight - height - 4, 4));
+    const room = {
+      ...{ left: RIM_px, top: RIM_px, height: scene.clientHeight - 2 * RIM_px },
+      width: scene.clientWidth - this.reservedRight_px - 2 * RIM_px,
+    };
+    const { left, top } = placeCard(at, { width, height }, room, keeps, gap_px);
     this.element.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
   }
 }

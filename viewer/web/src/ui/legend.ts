@@ -68,12 +68,12 @@ export class Legend {
         ...{ type: 'button', class: 'legend-strip', 'data-test': 'legend-open' },
         ...{ 'aria-expanded': 'false', 'aria-controls': 'legend-more', title: 'What is shown, in full' },
       },
-      this.title,
-      h('span', { class: 'legend-scale' }, this.low, this.bar, this.high),
-      this.source,
-      this.sort,
-      this.blocks,
-      this.odd,
+      h(
+        'span',
+        { class: 'legend-line' },
+        ...[this.title, h('span', { class: 'legend-scale' }, this.low, this.bar, this.high), this.source, this.sort],
+      ),
+      h('span', { class: 'legend-line' }, this.blocks, this.odd),
     );
     this.element = h('div', { class: 'legend', 'data-test': 'legend' }, this.more, this.strip);
     this.strip.addEventListener('click', () => this.open(!this.isOpen));

@@ -1,6 +1,5 @@
 /** Model parameters: the stage with its views, the pointer, and what is laid over them. */
 
-import type { CellAddress } from '../layout/cells';
 import { listenToGestures } from '../render/gestures';
 import { NoWebGLError, Stage } from '../render/stage';
 import type { View } from '../render/view';
@@ -12,15 +11,15 @@ import type { Store } from '../state/store';
 import { CloudRoom } from './cloudroom';
 import { Details } from './details';
 import { button, h, icon, ICONS, setText } from './dom';
-import { HoverCard } from './hovercard';
+import { Hover } from './hover';
 import { Legend } from './legend';
 import { lookFacts } from './lookfacts';
 import { LookMenu } from './lookmenu';
 import { colouredText } from './looktext';
 import { Panel } from './panel';
 import { Pilot, prefersStillness, PRESETS } from './pilot';
-import { hitAt, HoverFacts, type Hit } from './pointer';
-import { TokenLabels } from './tokenlabels';
+import { watchFurniture } from './furniture';
+import { hitAt, HoverFacts } from './pointer';
 import { Views } from './views';
 import { ViewsMenu } from './viewsmenu';
 import { emptyText, viewTitle } from './viewtitle';
@@ -33,7 +32,6 @@ export class ModelTab {
   private readonly session: Session;
   private readonly canvas = h('canvas', { class: 'stage', tabindex: 0, 'data-test': 'stage', 'aria-label': 'The model' });
   private readonly overlay: HTMLElement;
-  private readonly card = new HoverCard();
   readonly cloud: CloudRoom;
   private readonly legend: Legend;
   private readonly panel: Panel;
@@ -44,26 +42,26 @@ export class ModelTab {
   private readonly menu: LookMenu;
   private readonly between = h('div', { class: 'between', 'data-test': 'between', hidden: true });
   private readonly listButton: HTMLButtonElement;
-  private readonly facts: HoverFacts;
+  private readonly hover: Hover;
   private readonly views: Views | null;
-  private readonly tokens = new TokenLabels();
-  private pointer: { x: number; y: number } | null = null;
-  private hoverPending = false;
-  /** A row that was chosen in the list of rows. */
-  private lit: { run: string; cell: CellAddress } | null = null;
 
   constructor(store: Store, session: Session) {
     this.store = store;
     this.session = session;
-    this.facts = new HoverFacts(session, () => {
-      this.hoverSoon();
+    const facts = new HoverFacts(session, () => {
+      this.hover.soon();
       this.cloud.refresh();
     });
     this.cloud = new CloudRoom(store, session, {
       views: () => this.ordered,
       stage: () => this.stage,
       fly: (points, view) => this.pilot?.flyToPoints(view, points),
-      vocabulary: (run) => this.facts.vocabularyOf(run),
+      vocabulary: (run) => facts.vocabularyOf(run),
+    });
+    this.hover = new Hover(store, facts, this.cloud, {
+      views: () => this.ordered,
+      stage: () => this.stage,
+      reservedRight: () => Math.max(this.details.element.offsetWidth, this.cloud.panel.element.offsetWidth),
     });
     this.legend = new Legend(this.cloud.legend.element);
     this.panel = new Panel(store, {
@@ -95,10 +93,10 @@ export class ModelTab {
       this.between,
       this.listButton,
       h('div', { class: 'stage-foot' }, this.legend.element, tools),
-      this.tokens.element,
+      this.hover.tokens.element,
       this.cloud.panel.element,
       this.details.element,
-      this.card.element,
+      this.hover.card.element,
     );
     this.element = h(
       'main',
@@ -112,7 +110,10 @@ export class ModelTab {
     store.subscribe((state, previous) => this.follow(state, previous));
     this.showTools(store.state);
     this.legend.element.hidden = true;
-    if (this.stage) this.listen(this.stage, this.pilot!);
+    if (!this.stage) return;
+    this.listen(this.stage, this.pilot!);
+    const over = [this.legend.element, tools, this.listButton, this.cloud.panel.element, this.details.element];
+    watchFurniture(this.overlay, over, (rects) => this.stage!.setBlocked(rects));
   }
 
   /** Shows complete pictures, all of them with the next draw. */
@@ -134,7 +135,7 @@ export class ModelTab {
     this.describe();
     this.cloud.presented();
     this.stage?.changed();
-    this.hoverSoon();
+    this.hover.soon();
   }
 
   /**
@@ -220,6 +221,17 @@ export class ModelTab {
     return new DOMRect(left, box.top + rect.top, rect.width, rect.height);
   }
 
+  /** All names over the scene, CSS pixels from the page's top left; for tests. */
+  get names(): { text: string; left: number; top: number; width: number; height: number }[] {
+    const box = this.canvas.getBoundingClientRect();
+    const inScene = this.ordered.flatMap((view, index) =>
+      view.shownLabels.map((name) => ({ ...name, left: name.left + index * this.stage!.viewSize.width })),
+    );
+    return [...inScene, ...this.cloud.names, ...this.hover.tokens.shown].map(({ text, left, top, width, height }) => ({
+      ...{ text, left: left + box.left, top: top + box.top, width, height },
+    }));
+  }
+
   private get ordered(): View[] {
     return this.views?.ordered ?? [];
   }
@@ -246,21 +258,15 @@ export class ModelTab {
   }
 
   private listen(stage: Stage, pilot: Pilot): void {
-    stage.onCameraMoved = () => this.hoverSoon();
+    stage.onCameraMoved = () => this.hover.soon();
     stage.onDrawn = () => this.cloud.drawn();
     listenToGestures(this.canvas, {
       press: () => pilot.press(),
       orbit: (dx, dy) => pilot.orbit(dx, dy),
       pan: (dx, dy) => pilot.pan(dx, dy),
       zoom: (factor, x, y) => pilot.zoom(factor, x, y),
-      hover: (x, y) => {
-        this.pointer = { x, y };
-        this.hoverSoon();
-      },
-      leave: () => {
-        this.pointer = null;
-        this.hoverSoon();
-      },
+      hover: (x, y) => this.hover.at({ x, y }),
+      leave: () => this.hover.at(null),
       click: (x, y) => {
         const hit = hitAt(stage, this.ordered, x, y);
         if (hit?.kind === 'cell') this.choose({ run: hit.view.run, tensor: hit.tensor }, false);
@@ -313,8 +319,7 @@ export class ModelTab {
   private dropForeign(): void {
     if (!this.views?.dropForeign()) return;
     const two = this.store.state.selected.length > 1;
-    this.card.hide();
-    this.tokens.hide();
+    this.hover.hide();
     this.titles.replaceChildren();
     this.canvas.setAttribute('aria-label', two ? 'The model, two runs side by side' : 'The model');
   }
@@ -334,42 +339,7 @@ export class ModelTab {
   private light({ run, tensor }: Selection, drawn: number | null): void {
     const view = this.views?.of(run);
     const cell = drawn === null ? null : (view?.rowOf(tensor, drawn) ?? null);
-    this.lit = cell && { run, cell };
-    this.hoverSoon();
-  }
-
-  private hoverSoon(): void {
-    if (this.hoverPending) return;
-    this.hoverPending = true;
-    requestAnimationFrame(() => {
-      this.hoverPending = false;
-      this.hover();
-    });
-  }
-
-  private hover(): void {
-    const { stage, pointer } = this;
-    if (!stage) return;
-    const hit = pointer && hitAt(stage, this.ordered, pointer.x, pointer.y);
-    let changed = false;
-    for (const view of this.ordered) {
-      const lit = this.lit?.run === view.run ? this.lit.cell : null;
-      const cell = hit?.view === view && hit.kind === 'cell' ? hit.cell : lit;
-      changed = view.highlight(cell) || changed;
-    }
-    if (changed) stage.invalidate();
-    if (!hit || hit.kind === 'nothing') this.card.hide();
-    else this.showCard(hit, pointer!);
-    if (hit?.kind === 'point') this.tokens.show(this.facts.tokenLabels(stage, hit.view, hit.hit));
-    else this.tokens.hide();
-  }
-
-  private showCard(hit: Hit, at: { x: number; y: number }): void {
-    const keys = this.store.state.runs[hit.view.run]?.info.statistics ?? [];
-    this.card.reservedRight_px = Math.max(this.details.element.offsetWidth, this.cloud.panel.element.offsetWidth);
-    if (hit.kind === 'cell') this.card.showCell(this.facts.cell(hit.view, hit.cell, keys, (run) => this.store.state.runs[run]?.info.name ?? run), at.x, at.y);
-    const token = hit.kind === 'point' ? this.facts.token(hit.view, hit.hit) : null;
-    if (token) this.card.showToken(token, at.x, at.y);
+    this.hover.light(cell && { run, cell });
   }
 
   /** Legend, titles and details for what is on screen. */

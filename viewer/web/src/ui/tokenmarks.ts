@@ -2,7 +2,8 @@
 
 import { Vector3, type PerspectiveCamera } from 'three';
 import { toCss, type Rgb } from '../layout/colour';
-import { placeLabels, type LabelCandidate } from '../layout/labels';
+import { meets, placeLabels, type LabelCandidate, type ScreenRect } from '../layout/labels';
+import { PIN_HEIGHT_px, placePins, type PinPlace } from '../layout/pins';
 import type { Cloud } from '../render/cloud';
 import { h } from './dom';
 
@@ -11,6 +12,22 @@ export interface Mark {
   row: number;
   text: string;
   colour: Rgb;
+}
+
+/** A view as its names need it; CSS pixels. */
+export interface MarkedView {
+  cloud: Cloud;
+  camera: PerspectiveCamera;
+  width: number;
+  height: number;
+  /** of the view in the scene */
+  left: number;
+  /** Where no name may stand, from the view's top left. */
+  blocked: readonly ScreenRect[];
+}
+
+export interface ShownName extends ScreenRect {
+  text: string;
 }
 
 const HEIGHT_px = 17;
@@ -23,15 +40,24 @@ const REST_ms = 140;
 const LETTER_px = 6.7;
 const PAD_px = 12;
 
-interface Shown {
+interface Shown extends ShownName {
   point: number;
   element: HTMLElement;
 }
 
+/** A chosen token: a ring at its point, its name, and a line from one to the other where they stand apart. */
+interface Pinned extends Shown {
+  name: HTMLElement;
+  leader: HTMLElement;
+  slot: number | null;
+}
+
 export class TokenMarks {
   readonly element = h('div', { class: 'token-labels', 'aria-hidden': 'true', 'data-test': 'token-marks' });
-  private pinned: Shown[] = [];
+  private pinned: Pinned[] = [];
   private names: Shown[] = [];
+  /** A name for the moment, to which all others give way, and its point. */
+  private passing: { point: number; rects: readonly ScreenRect[] } = { point: -1, rects: [] };
   private readonly at = new Vector3();
   private restTimer: ReturnType<typeof setTimeout> | null = null;
   private readonly rested: () => void;
@@ -41,61 +67,77 @@ export class TokenMarks {
     this.rested = rested;
   }
 
+  /** The names of chosen tokens, CSS pixels of the scene. */
+  get chosen(): ScreenRect[] {
+    return this.pinned.filter(({ element, name }) => !element.hidden && !name.hidden);
+  }
+
+  /** What is seen now, CSS pixels of the scene. */
+  get shown(): ShownName[] {
+    const seen = [...this.pinned.filter(({ name }) => !name.hidden), ...this.names].filter(({ element }) => !element.hidden);
+    return seen.map(({ text, left, top, width, height }) => ({ text, left, top, width, height }));
+  }
+
   /** Rings and names of chosen tokens. */
   pin(marks: readonly Mark[], cloud: Cloud): void {
     for (const { element } of this.pinned) element.remove();
     this.pinned = marks.flatMap(({ row, text, colour }) => {
       const point = cloud.pointOf(row);
       if (point === null) return [];
-      const ring = h('i', {});
-      ring.style.borderColor = toCss(colour);
-      const element = h('span', { class: 'token pinned', 'data-test': `mark-${row}` }, ring, text);
+      const name = h('span', { class: 'token pinned', 'data-test': `mark-${row}` }, text);
+      const leader = h('b', { hidden: true });
+      const element = h('div', { class: 'token-mark' }, h('i', {}), leader, name);
       element.style.setProperty('--mark', toCss(colour));
-      return [{ point, element }];
+      return [{ point, element, name, leader, slot: null, text, left: 0, top: 0, width: 0, height: PIN_HEIGHT_px }];
     });
     this.element.append(...this.pinned.map(({ element }) => element));
+    for (const pin of this.pinned) pin.width = pin.name.offsetWidth || pin.text.length * LETTER_px + PAD_px;
   }
 
   /** Chooses names for the points nearest to the camera, none over another, none over a chosen one. */
-  choose(
-    cloud: Cloud,
-    camera: PerspectiveCamera,
-    size: { width: number; height: number },
-    textOf: (row: number) => string | null,
-  ): void {
+  choose(view: MarkedView, textOf: (row: number) => string | null): void {
     for (const { element } of this.names) element.remove();
     this.names = [];
-    const reach = Math.abs(this.depthScale(cloud, camera, size.height));
-    if (reach < NEAR_px) return;
-    const candidates: LabelCandidate[] = this.pinned.map(({ point, element }, id) =>
-      this.boxOf(cloud, camera, size, point, element.textContent ?? '', -1 - id, id),
-    );
-    const texts = new Map<number, string>();
+    for (const pin of this.pinned) pin.slot = null;
+    this.put(view);
+    const { cloud, camera } = view;
+    if (Math.abs(this.depthScale(cloud, camera, view.height)) < NEAR_px) return;
+    const near: { point: number; depth: number }[] = [];
     for (let point = 0; point < (cloud.known?.shown ?? 0); point += 1) {
-      cloud.worldOf(point, this.at).project(camera);
-      const { x, y, z } = this.at;
+      const { x, y, z } = cloud.worldOf(point, this.at).project(camera);
       if (Math.abs(x) > 0.96 || Math.abs(y) > 0.96 || z > 1 || this.pinned.some((one) => one.point === point)) continue;
-      candidates.push({ id: point, left: 0, top: 0, width: 0, height: 0, priority: 1 + z });
+      near.push({ point, depth: z });
     }
-    candidates.sort((a, b) => a.priority - b.priority);
+    near.sort((a, b) => a.depth - b.depth);
     // Texts are made for the nearest only: there may be ten thousand.
-    const nearest = candidates.slice(0, this.pinned.length + MOST_NAMES * 4).map((candidate) => {
-      if (candidate.id < 0) return candidate;
-      const text = textOf(cloud.tokenOf(candidate.id)) ?? '';
-      texts.set(candidate.id, text);
-      return this.boxOf(cloud, camera, size, candidate.id, text, candidate.id, candidate.priority + 10);
+    const texts = new Map<number, string>();
+    const candidates = near.slice(0, MOST_NAMES * 4).flatMap(({ point, depth }): LabelCandidate[] => {
+      const text = textOf(cloud.tokenOf(point)) ?? '';
+      if (text === '') return [];
+      texts.set(point, text);
+      const { x, y } = this.onScreen(view, point);
+      const width = text.length * LETTER_px + PAD_px;
+      const [left, top] = [x + OFFSET_px, y - HEIGHT_px / 2];
+      if (left + width > view.width) return [];
+      return [{ id: point, left, top, width, height: HEIGHT_px, priority: depth }];
     });
-    const shown = placeLabels(nearest, 2).filter((id) => id >= 0 && texts.get(id) !== '');
-    this.names = shown.slice(0, MOST_NAMES).map((point) => ({
-      point,
-      element: h('span', { class: 'token name' }, texts.get(point)!),
-    }));
+    const pins = this.pinned.filter(({ name }) => !name.hidden).map((pin) => ({ ...pin, left: pin.left - view.left }));
+    const passing = this.passing.rects.map((rect) => ({ ...rect, left: rect.left - view.left }));
+    const blocked = [...view.blocked, ...pins, ...passing];
+    this.names = placeLabels(candidates, { gap_px: 2, blocked })
+      .slice(0, MOST_NAMES)
+      .map(({ id, left, top }) => {
+        const text = texts.get(id)!;
+        const element = h('span', { class: 'token name' }, text);
+        return { point: id, element, text, left, top, width: text.length * LETTER_px + PAD_px, height: HEIGHT_px };
+      });
     this.element.prepend(...this.names.map(({ element }) => element));
+    this.put(view);
   }
 
-  /** After a draw: everything is where its point is. `left`: of the view in the scene. */
-  follow(cloud: Cloud, camera: PerspectiveCamera, size: { width: number; height: number }, left: number): void {
-    this.put(cloud, camera, size, left);
+  /** After a draw: everything is where its point is. */
+  follow(view: MarkedView): void {
+    this.put(view);
     if (this.restTimer !== null) clearTimeout(this.restTimer);
     this.restTimer = setTimeout(() => {
       this.restTimer = null;
@@ -103,9 +145,21 @@ export class TokenMarks {
     }, REST_ms);
   }
 
-  put(cloud: Cloud, camera: PerspectiveCamera, size: { width: number; height: number }, left: number): void {
-    for (const mark of this.pinned) this.putOne(cloud, camera, size, left, mark);
-    for (const mark of this.names) this.putOne(cloud, camera, size, left, mark);
+  /** A name at the pointer, to which these give way; point -1 where there is none. */
+  giveWay(point: number, rects: readonly ScreenRect[], view: MarkedView | null): void {
+    if (point === this.passing.point && rects.length === this.passing.rects.length) return;
+    this.passing = { point, rects };
+    if (view) this.put(view);
+  }
+
+  put(view: MarkedView): void {
+    if (this.pinned.length > 0) this.putPins(view);
+    for (const name of this.names) {
+      const { x, y, isSeen } = this.onScreen(view, name.point);
+      [name.left, name.top] = [Math.round(view.left + x + OFFSET_px), Math.round(y - HEIGHT_px / 2)];
+      name.element.hidden = !isSeen || name.point === this.passing.point || this.passing.rects.some((rect) => meets(rect, name));
+      if (!name.element.hidden) name.element.style.transform = `translate(${name.left}px, ${name.top}px)`;
+    }
   }
 
   clear(): void {
@@ -114,40 +168,46 @@ export class TokenMarks {
     this.element.replaceChildren();
   }
 
-  private putOne(
-    cloud: Cloud,
-    camera: PerspectiveCamera,
-    { width, height }: { width: number; height: number },
-    left: number,
-    { point, element }: Shown,
-  ): void {
-    cloud.worldOf(point, this.at).project(camera);
-    const { x, y, z } = this.at;
-    element.hidden = Math.abs(x) > 1 || Math.abs(y) > 1 || Math.abs(z) > 1;
-    if (element.hidden) return;
-    const px = Math.round(left + (x * 0.5 + 0.5) * width + OFFSET_px);
-    const py = Math.round((0.5 - y * 0.5) * height - HEIGHT_px / 2);
-    element.style.transform = `translate(${px}px, ${py}px)`;
+  private putPins(view: MarkedView): void {
+    const at = this.pinned.map(({ point }) => this.onScreen(view, point));
+    const seen = this.pinned.flatMap((pin, number) => {
+      pin.element.hidden = !at[number]!.isSeen;
+      return at[number]!.isSeen ? [number] : [];
+    });
+    // The name at the pointer stands for the chosen one that it is of.
+    const named = seen.filter((number) => this.pinned[number]!.point !== this.passing.point);
+    const passing = this.passing.rects.map((rect) => ({ ...rect, left: rect.left - view.left }));
+    const places = placePins(
+      named.map((number) => ({ x: at[number]!.x, y: at[number]!.y, width: this.pinned[number]!.width })),
+      [...view.blocked, ...passing],
+      named.map((number) => this.pinned[number]!.slot),
+    );
+    for (const number of seen) {
+      const { x, y } = at[number]!;
+      this.putPin(this.pinned[number]!, Math.round(view.left + x), Math.round(y), view.left, places[named.indexOf(number)] ?? null);
+    }
   }
 
-  private boxOf(
-    cloud: Cloud,
-    camera: PerspectiveCamera,
-    { width, height }: { width: number; height: number },
-    point: number,
-    text: string,
-    id: number,
-    priority: number,
-  ): LabelCandidate {
-    cloud.worldOf(point, this.at).project(camera);
-    return {
-      id,
-      left: (this.at.x * 0.5 + 0.5) * width + OFFSET_px,
-      top: (0.5 - this.at.y * 0.5) * height - HEIGHT_px / 2,
-      width: text.length * LETTER_px + PAD_px,
-      height: HEIGHT_px,
-      priority,
-    };
+  private putPin(pin: Pinned, x: number, y: number, viewLeft: number, place: PinPlace | null): void {
+    pin.slot = place?.slot ?? null;
+    pin.element.style.transform = `translate(${x}px, ${y}px)`;
+    pin.name.hidden = place === null;
+    pin.leader.hidden = !place?.isLed;
+    if (!place) return;
+    [pin.left, pin.top] = [Math.round(viewLeft + place.left), Math.round(place.top)];
+    const [dx, dy] = [pin.left - x, pin.top - y];
+    pin.name.style.transform = `translate(${dx}px, ${dy}px)`;
+    if (!place.isLed) return;
+    const [toX, toY] = [dx >= 0 ? dx : dx + pin.width, dy + pin.height / 2];
+    pin.leader.style.width = `${Math.hypot(toX, toY)}px`;
+    pin.leader.style.transform = `rotate(${Math.atan2(toY, toX)}rad)`;
+  }
+
+  /** A point in its view, CSS pixels from the view's top left. */
+  private onScreen({ cloud, camera, width, height }: MarkedView, point: number): { x: number; y: number; isSeen: boolean } {
+    const { x, y, z } = cloud.worldOf(point, this.at).project(camera);
+    const isSeen = Math.abs(x) <= 1 && Math.abs(y) <= 1 && Math.abs(z) <= 1;
+    return { x: (x * 0.5 + 0.5) * width, y: (0.5 - y * 0.5) * height, isSeen };
   }
 
   /** How high the cube is on screen, CSS pixels. */
