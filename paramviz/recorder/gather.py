@@ -39,10 +39,10 @@ def gather(frame: Frame, quantities: Quantities, singular: SingularValues) -> No
     if plan.whole is not None:
         quantities -= _OF_WHOLE
     with torch.no_grad():
+        addresses = addresses_of(plan.batch.tensors, plan.batch.sizes)
         if frame.tier == "key" and "sigma_max" in quantities:
             # First: what it takes meanwhile is given back before the sums take as much.
-            singular.measure(plan, frame.sigma_max, transfers)
-        addresses = addresses_of(plan.batch.tensors, plan.batch.sizes)
+            singular.measure(plan, addresses, frame.sigma_max, transfers)
         summed = plan.batch.summed(quantities) & (frame.tier == "key")
         _gather_plain(frame, quantities, addresses, summed)
         others = np.flatnonzero(addresses == 0)

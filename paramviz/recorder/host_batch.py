@@ -46,7 +46,7 @@ class Sourced(Protocol):
 class HostBatch:
     """Where the tensors of a plan, (n,) in its order, have their rows, samples and sums.
 
-    positions: (N + V,) flat indices of all samples.
+    positions: (N + V,) flat indices of all samples. shapes: (n, 2) of the tensors as matrices.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class HostBatch:
         shapes = [tensors[s.index].matrix_shape for s in sources]
         self._cells = ManyGrids.of(shapes, [s.edges for s in sources])
         self._norms = ManyGrids.of(shapes, [None] * len(shapes))
+        self.shapes = self._norms.shapes
         self.tensors = [s.tensor for s in sources]
         self._place_of_row = np.full(len(tensors), -1, np.int64)
         self._place_of_row[self.rows] = np.arange(len(sources))

@@ -24,6 +24,9 @@ from paramviz.recorder.device_statistics import accumulation_dtype
 from paramviz.recorder.device_upload import upload
 from paramviz.recorder.model_plan import ModelPlan
 from paramviz.recorder.transfers import Transfers
+from paramviz.statistics import gram_many
+
+Integers = npt.NDArray[np.int64]
 
 KEPT, FRESH = 12, 4
 """Vectors in a block that are known, and random ones."""
@@ -49,14 +52,32 @@ class SingularValues:
         self._seed = seed
         self._vectors: dict[str, torch.Tensor] = {}
 
-    def measure(self, plan: ModelPlan, out: npt.NDArray[np.float64], transfers: Transfers) -> None:
+    def measure(
+        self, plan: ModelPlan, addresses: Integers, out: npt.NDArray[np.float64], transfers: Transfers
+    ) -> None:
         """sigma_max of every matrix of a plan into its row of out, (tensors,), once `transfers` is finished.
 
-        NaN if an element is not finite.
+        NaN if an element is not finite. addresses: of the tensors of the plan's batch, as
+        `addresses_of` says them.
         """
+        batch = plan.batch
+        sides = batch.shapes.min(axis=1)
+        at_once = batch.has_norms & (addresses != 0) & (sides <= EXACT) & (batch.sizes <= CHUNK)
+        if at_once.any():
+            # By their sides, so that those of one side lie together.
+            which = np.flatnonzero(at_once)[np.argsort(sides[at_once], kind="stable")]
+            triangles = Triangles(sides[which])
+            gram_many(addresses[which], batch.shapes[which], triangles.offsets, triangles.flat)
+            transfers.and_later(partial(triangles.write_largest, out, batch.rows[which]))
+        self._measure_others(plan, batch.rows[batch.has_norms & ~at_once].tolist(), out, transfers)
+
+    def _measure_others(
+        self, plan: ModelPlan, rows: Sequence[int], out: npt.NDArray[np.float64], transfers: Transfers
+    ) -> None:
+        """Those that have no address, or are not small."""
         small: dict[tuple[object, ...], list[int]] = {}
         large: dict[tuple[object, ...], list[int]] = {}
-        for index in plan.places.spectra.places:
+        for index in rows:
             tensor, shape = plan.source_of[index].tensor, plan.tensors[index].matrix_shape
             alike = (shape, tensor.dtype, tensor.device)
             if min(shape) <= EXACT and plan.tensors[index].size <= CHUNK:
@@ -66,8 +87,8 @@ class SingularValues:
             else:
                 large.setdefault((*alike, self._knows(plan.tensors[index].name, tensor)), []).append(index)
         for indices in small.values():
-            for batch in batches(len(indices), plan.tensors[indices[0]].size, CHUNK):
-                some = indices[batch]
+            for span in batches(len(indices), plan.tensors[indices[0]].size, CHUNK):
+                some = indices[span]
                 gram_NCC = _grams([plan.source_of[index].tensor for index in some])
                 transfers.add_and(gram_NCC, partial(_write_largest, out, some))
         for indices in large.values():
@@ -137,6 +158,31 @@ class SingularValues:
         return there.expand(len(matrices.tensors), -1, -1)
 
 
+class Triangles:
+    """Room for symmetric matrices, those with few rows first; of each its lower triangle, row by row.
+
+    sides: (n,) how many rows each has, ascending. offsets: (n,) where each begins in `flat`, float64.
+    """
+
+    def __init__(self, sides: Integers) -> None:
+        lengths = sides * (sides + 1) // 2
+        self._sides = sides
+        self.offsets = lengths.cumsum() - lengths
+        self.flat = np.empty(int(lengths.sum()))
+
+    def write_largest(self, out: npt.NDArray[np.float64], rows: Integers) -> None:
+        """The root of the largest eigenvalue of each into its row of out; rows: (n,)."""
+        for side in np.unique(self._sides).tolist():
+            first, end = np.searchsorted(self._sides, [side, side + 1]).tolist()
+            lower, begin = np.tril_indices(side), self.offsets[first]
+            triangles = self.flat[begin : begin + (end - first) * len(lower[0])].reshape(end - first, -1)
+            for span in batches(end - first, side * side, CHUNK):
+                # Decompositions read no more than the lower triangle.
+                gram_NCC = np.zeros((len(triangles[span]), side, side))
+                gram_NCC[:, *lower] = triangles[span]
+                _write_largest(out, rows[first:end][span], gram_NCC)
+
+
 class Alike:
     """N tensors of one shape, dtype and device, as matrices with at least as many rows as columns."""
 
@@ -163,7 +209,7 @@ def _grams(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _write_largest(
-    out: npt.NDArray[np.float64], rows: Sequence[int], gram_NCC: npt.NDArray[np.floating[Any]]
+    out: npt.NDArray[np.float64], rows: Sequence[int] | Integers, gram_NCC: npt.NDArray[np.floating[Any]]
 ) -> None:
     is_finite = np.isfinite(gram_NCC).all(axis=(1, 2))
     largest = np.linalg.eigvalsh(np.where(is_finite[:, None, None], gram_NCC, 0.0))[:, -1]

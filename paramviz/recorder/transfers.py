@@ -36,6 +36,7 @@ class Transfers:
     def __init__(self) -> None:
         self._wanted: dict[torch.device, list[_Wanted]] = {}
         self._under_way: list[_Copy] = []
+        self._later: list[Callable[[], None]] = []
 
     def add(self, tensor: torch.Tensor, destination: Array) -> None:
         """tensor: any shape, as many elements as `destination`, which takes them in row-major order."""
@@ -46,6 +47,10 @@ class Transfers:
         if tensor.is_floating_point() and tensor.dtype not in _NUMPY_FLOATS:
             tensor = tensor.float()
         self._wanted.setdefault(tensor.device, []).append((tensor, then))
+
+    def and_later(self, work: Callable[[], None]) -> None:
+        """What `finish` is to do with numbers that are here already."""
+        self._later.append(work)
 
     def start(self) -> None:
         """Queue the copies behind the work that makes the tensors."""
@@ -58,6 +63,9 @@ class Transfers:
         under_way, self._under_way = self._under_way, []
         for copy in under_way:
             copy.finish()
+        later, self._later = self._later, []
+        for work in later:
+            work()
 
 
 class Arriving:

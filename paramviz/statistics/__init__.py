@@ -5,7 +5,7 @@ from __future__ import annotations
 from paramviz.statistics.combining import combine
 from paramviz.statistics.engines import current_engine
 from paramviz.statistics.grid import GridSums, group_parts, group_squares, sum_grid, sum_parts, whole_axis
-from paramviz.statistics.many import ManyGrids, ManySums, measure_many, moments_many, take_many
+from paramviz.statistics.many import ManyGrids, ManySums, gram_many, measure_many, moments_many, take_many
 from paramviz.statistics.moments import measure, measure_parts
 from paramviz.statistics.updates import compare_samples
 
@@ -16,6 +16,7 @@ __all__ = [
     "combine",
     "compare_samples",
     "engine",
+    "gram_many",
     "group_parts",
     "group_squares",
     "measure",

@@ -22,7 +22,7 @@ class Engine:
     compare(now_N, before_N, start_N, previous_update_N): (7,) changes of float32 samples.
     sum_up(x_RC, …): adds a matrix to the sums of its cells, rows and columns.
     group_squares(x_RC, …): adds it to the squares of equal parts.
-    measure_many, take_many, moments_many, sum_many: of many arrays by their addresses (`many`).
+    measure_many, take_many, moments_many, gram_many, sum_many: of many arrays by their addresses (`many`).
     """
 
     name: str
@@ -33,6 +33,7 @@ class Engine:
     measure_many: Callable[..., None]
     take_many: Callable[..., None]
     moments_many: Callable[..., None]
+    gram_many: Callable[..., None]
     sum_many: Callable[..., None]
 
 
@@ -45,6 +46,7 @@ NUMPY = Engine(
     numpy_many.measure_many,
     numpy_many.take_many,
     numpy_many.moments_many,
+    numpy_many.gram_many,
     numpy_many.sum_many,
 )
 
@@ -68,6 +70,7 @@ def current_engine() -> Engine:
             numba_many.measure_many,
             numba_many.take_many,
             numba_many.moments_many,
+            numba_many.gram_many,
             numba_many.sum_many,
         )
         x = np.zeros(1, dtype=np.float32)
@@ -89,6 +92,7 @@ def current_engine() -> Engine:
         engine.take_many(address, row, one, row, np.zeros(1, np.float32))
         engine.moments_many(address, address, one, row, np.ones((1, 3)), np.zeros((1, 3)))
         pair = np.ones((1, 2), np.int64)
+        engine.gram_many(address, pair, row, np.zeros(3))
         ends, offsets = np.array([[0, 2, 4]]), np.zeros((1, 3), np.int64)
         norms = np.zeros((2, 1), np.float32)
         engine.sum_many(address, pair, np.array([0, 1, 0, 1]), ends, offsets, np.zeros((4, 1)), *norms)

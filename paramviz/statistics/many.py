@@ -58,6 +58,14 @@ def moments_many(
     current_engine().moments_many(firsts, seconds, sizes, rows, settings, out)
 
 
+def gram_many(addresses: Integers, shapes: Integers, offsets: Integers, out: Floats) -> None:
+    """Of each matrix the smaller of XᵀX and XXᵀ, its lower triangle row by row from its offset into out.
+
+    addresses, offsets: (n,); shapes: (n, 2); out: float64.
+    """
+    current_engine().gram_many(addresses, shapes, offsets, out)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ManyGrids:
     """Where the sums of many matrices lie in flat arrays.

@@ -119,6 +119,33 @@ def moments_many(
 
 
 @compiled
+def gram_many(addresses: _Integers, shapes: _Integers, offsets: _Integers, out: _Wide) -> None:
+    """See `many.gram_many`."""
+    for i in range(addresses.size):
+        rows, columns = shapes[i]
+        side = min(rows, columns)
+        x = carray(_float32_at(addresses[i]), (rows, columns))
+        # A line of it are the elements that are multiplied with each other.
+        wide = np.empty((max(rows, columns), side))
+        if side == columns:
+            wide[:] = x
+        else:
+            for k in range(rows):
+                wide[:, k] = x[k]
+        gram = np.zeros((side, side))
+        for line in wide:
+            for k in range(side):
+                row, factor = gram[k], line[k]
+                # The whole row: what vectorises is cheaper than half of it.
+                for j in range(side):
+                    row[j] += factor * line[j]
+        at = offsets[i]
+        for k in range(side):
+            out[at : at + k + 1] = gram[k, : k + 1]
+            at += k + 1
+
+
+@compiled
 def sum_many(
     addresses: _Integers,
     shapes: _Integers,

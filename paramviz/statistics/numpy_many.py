@@ -63,6 +63,18 @@ def moments_many(
             )
 
 
+def gram_many(addresses: _Integers, shapes: _Integers, offsets: _Integers, out: _Wide) -> None:
+    """See `many.gram_many`."""
+    for address, (rows, columns), offset in zip(
+        addresses.tolist(), shapes.tolist(), offsets.tolist(), strict=True
+    ):
+        x = _float32_at(address, rows * columns).reshape(rows, columns).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            gram = x.T @ x if columns <= rows else x @ x.T
+        triangle = gram[np.tril_indices(len(gram))]
+        out[offset : offset + len(triangle)] = triangle
+
+
 def sum_many(
     addresses: _Integers,
     shapes: _Integers,

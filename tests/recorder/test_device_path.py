@@ -160,10 +160,10 @@ def test_large_matrices_keep_a_close_sigma_through_the_device_path(monkeypatch):
     model = nn.ModuleList(nn.Linear(150, rows, bias=False) for rows in (200, 200, 130, 400))
     plan = PlanKeeper(model, Selection(SampleBudgets())).plan
     true = [float(torch.linalg.matrix_norm(layer.weight.detach().double(), 2)) for layer in model]
-    singular = SingularValues()
+    singular, nowhere = SingularValues(), np.zeros(len(model), np.int64)
     for _ in range(3):
         found, transfers = np.full(len(model), np.nan), Transfers()
-        singular.measure(plan, found, transfers)
+        singular.measure(plan, nowhere, found, transfers)
         transfers.start()
         transfers.finish()
         assert (found <= np.array(true) * (1 + 1e-5)).all()
@@ -171,7 +171,7 @@ def test_large_matrices_keep_a_close_sigma_through_the_device_path(monkeypatch):
         with torch.no_grad():
             model[1].weight[0, 0] = np.nan
         found, transfers = np.full(len(model), np.nan), Transfers()
-        singular.measure(plan, found, transfers)
+        singular.measure(plan, nowhere, found, transfers)
         transfers.start()
         transfers.finish()
         assert np.isnan(found).tolist() == [False, True, False, False]

@@ -51,7 +51,8 @@ INNER_FAULTS = [
     (moments, "moments_many"),
     (grids.Grids, "take_heads"),
     (singular.SingularValues, "measure"),
-    (singular, "_grams"),
+    (singular, "gram_many"),
+    (singular.Triangles, "write_largest"),
     (embedding.FrozenBasis, "renew"),
     (PlanRegistry, "number"),
     (SampleHistory, "compare"),
@@ -67,6 +68,7 @@ INNER_FAULTS = [
 ]
 
 FAULTS_OF_ONE_TENSOR = [
+    (singular, "_grams"),
     (gather_module, "measure"),
     (gather_module, "sample_here"),
     (gradient_capture, "plain_gradient"),

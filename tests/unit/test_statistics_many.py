@@ -12,6 +12,7 @@ from paramviz.schema import HISTOGRAM_BINS, MOMENT_KEYS
 from paramviz.statistics import (
     ManyGrids,
     ManySums,
+    gram_many,
     many,
     measure,
     measure_many,
@@ -125,3 +126,20 @@ def test_moments_are_those_of_their_formulas(arrays, seed):
         assert out[i, 0] == pytest.approx(np.linalg.norm(m.astype(np.float64)) / settings[i, 0])
         assert out[i, 1] == pytest.approx(np.sqrt(np.mean(root**2)) if m.size else 0.0)
         assert out[i, 2] * max(1, m.size) == pytest.approx(np.count_nonzero(root < 1e-8), abs=1e-9)
+
+
+@given(MATRICES)
+def test_gram_matrices_are_the_products_of_the_smaller_side(arrays):
+    sides = [min(x.shape) for x in arrays]
+    lengths = np.array([side * (side + 1) // 2 for side in sides], np.int64)
+    offsets, out = lengths.cumsum() - lengths, np.full(lengths.sum(), np.nan)
+    gram_many(addresses(arrays), np.array([x.shape for x in arrays], np.int64).reshape(-1, 2), offsets, out)
+    for x, side, begin, length in zip(arrays, sides, offsets, lengths, strict=True):
+        wide = x.astype(np.float64)
+        tall = wide if wide.shape[1] == side else wide.T
+        with np.errstate(invalid="ignore"):
+            expected = (tall.T @ tall)[np.tril_indices(side)]
+        found, is_finite = out[begin : begin + length], np.isfinite(expected)
+        largest = np.max(np.abs(expected[is_finite]), initial=0.0)
+        np.testing.assert_allclose(found[is_finite], expected[is_finite], rtol=1e-12, atol=1e-12 * largest)
+        assert not np.isfinite(found[~is_finite]).any()
