@@ -96,3 +96,37 @@ def test_jumping_about_keeps_to_six_requests_and_a_handful_of_draw_calls(countin
     assert 1 < found["mostInFlight"] <= 6
     assert found["aborted"] > 0, "what was overtaken is not fetched to its end"
     assert 3 <= found["drawCalls"] <= 8
+
+
+SCRUB_AND_WEIGH = """async iterations => {
+  let most = 0;
+  for (const iteration of iterations) {
+    await window.paramviz.seek(iteration);
+    most = Math.max(most, window.paramviz.counters().cacheBytes);
+  }
+  return most;
+}"""
+
+
+def test_the_memory_of_snapshots_keeps_its_budget_and_what_has_left_it_comes_back_the_same(
+    counting: WatchedPage,
+):
+    all_of_them = list(range(SNAPSHOTS))
+    counting.page.evaluate(SCRUB, [7])
+    counting.wait(IS_WHOLE)
+    counting.remember_picture("first")
+    counting.page.evaluate(SCRUB, all_of_them)
+    everything = counters(counting)["cacheBytes"]
+    budget = everything // 4
+    counting.page.evaluate("bytes => window.paramviz.keepAtMost(bytes)", budget)
+    assert counters(counting)["cacheBytes"] <= budget
+    most = counting.page.evaluate(SCRUB_AND_WEIGH, all_of_them)
+    assert budget / 2 < most <= budget
+    asked: list[str] = []
+    counting.page.on("request", lambda request: asked.append(request.url))
+    counting.page.evaluate(SCRUB, [7])
+    assert any("/frames/7?" in url for url in asked), "it had left, and was asked for again"
+    counting.wait(IS_WHOLE)
+    counting.remember_picture("again")
+    assert counting.differing_share("first", "again") == 0
+    assert counters(counting)["cacheBytes"] <= budget

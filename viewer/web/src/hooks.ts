@@ -15,6 +15,7 @@ export interface Hooks {
   seek(iteration: number): Promise<number>;
   play(): void;
   pause(): void;
+  keepAtMost(bytes: number): void;
   readPixels(): Promise<Pixels>;
   tensorScreenRect(name: string, view?: number): { left: number; top: number; width: number; height: number } | null;
   labels(): { text: string; left: number; top: number; width: number; height: number }[];
@@ -86,6 +87,9 @@ export function installHooks(store: Store, session: Session, api: Api, player: P
     },
     play: () => player.play(),
     pause: () => store.dispatch({ type: 'playing', playing: false }),
+    keepAtMost: (bytes) => {
+      session.frames.budgetBytes = bytes;
+    },
     readPixels: () =>
       new Promise((resolve, reject) => {
         if (model.stage) resolve(model.stage.readPixels());

@@ -45,3 +45,13 @@ test('the bytes never exceed the budget, whatever comes', () => {
     expect(cache.bytes).toBeLessThanOrEqual(1000);
   }
 });
+
+test('a smaller budget holds at once, for the longest unused first', () => {
+  const cache = new ByteLru<string>(100);
+  for (const key of ['a', 'b', 'c']) cache.set(key, key, 30);
+  cache.get('a');
+  cache.budgetBytes = 60;
+  expect([cache.bytes, cache.peek('a'), cache.peek('b'), cache.peek('c')]).toEqual([60, 'a', undefined, 'c']);
+  cache.budgetBytes = 10;
+  expect(cache.bytes).toBe(0);
+});

@@ -8,10 +8,20 @@ interface Entry<V> {
 export class ByteLru<V> {
   private readonly entries = new Map<string, Entry<V>>();
   private total = 0;
-  readonly budgetBytes: number;
+  private budget: number;
 
   constructor(budgetBytes: number) {
-    this.budgetBytes = budgetBytes;
+    this.budget = budgetBytes;
+  }
+
+  get budgetBytes(): number {
+    return this.budget;
+  }
+
+  /** From now on so many bytes; what is beyond them goes at once. */
+  set budgetBytes(bytes: number) {
+    this.budget = bytes;
+    this.trim(null);
   }
 
   get bytes(): number {
@@ -41,10 +51,7 @@ export class ByteLru<V> {
     this.delete(key);
     this.entries.set(key, { value, bytes });
     this.total += bytes;
-    for (const [oldest] of this.entries) {
-      if (this.total <= this.budgetBytes || oldest === key) break;
-      this.delete(oldest);
-    }
+    this.trim(key);
   }
 
   delete(key: string): void {
@@ -52,5 +59,13 @@ export class ByteLru<V> {
     if (!entry) return;
     this.entries.delete(key);
     this.total -= entry.bytes;
+  }
+
+  /** `kept`: the key that stays, however large its value is. */
+  private trim(kept: string | null): void {
+    for (const [oldest] of this.entries) {
+      if (this.total <= this.budget || oldest === kept) return;
+      this.delete(oldest);
+    }
   }
 }

@@ -125,6 +125,11 @@ export class FrameSource {
     this.holdings.forget();
   }
 
+  /** Keeps no more than so many bytes of snapshots. */
+  set budgetBytes(bytes: number) {
+    this.cache.budgetBytes = bytes;
+  }
+
   get counters() {
     return {
       cacheBytes: this.cache.bytes,
