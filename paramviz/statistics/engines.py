@@ -94,8 +94,9 @@ def current_engine() -> Engine:
         pair = np.ones((1, 2), np.int64)
         engine.gram_many(address, pair, row, np.zeros(3))
         ends, offsets = np.array([[0, 2, 4]]), np.zeros((1, 3), np.int64)
-        norms = np.zeros((2, 1), np.float32)
-        engine.sum_many(address, pair, np.array([0, 1, 0, 1]), ends, offsets, np.zeros((4, 1)), *norms)
+        norms, cells = np.zeros((2, 1), np.float32), np.zeros((3, 1), np.float32)
+        counts = np.zeros(1, np.uint32)
+        engine.sum_many(address, pair, np.array([0, 1, 0, 1]), ends, offsets, counts, cells, *norms)
     except Exception:
         # Missing, at odds with this numpy or Python, no room for its cache: recording must not depend on it.
         return NUMPY

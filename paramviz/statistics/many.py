@@ -1,7 +1,7 @@
 """Many arrays in one call, named by their addresses: what thousands of small tensors need.
 
 Every address is that of contiguous float32 in native byte order which the caller keeps
-alive. Results are those of `measure` and `sum_grid`, to rounding; norms of rows and columns are float32.
+alive. Results are those of `measure` and `sum_grid`, to rounding: of cells, rows and columns to float32's.
 """
 
 from __future__ import annotations
@@ -106,13 +106,17 @@ class ManyGrids:
 
 
 class ManySums:
-    """The sums of many matrices, in flat arrays."""
+    """The sums of many matrices, in flat arrays.
+
+    Summed in float64, and kept as what float32 holds at any scale: means and roots. The cells, rows
+    and columns of a large model are millions. counts: (cells,) finite elements; cells: (3, cells)
+    mean, rms and largest magnitude.
+    """
 
     def __init__(self, layout: ManyGrids) -> None:
         self._layout = layout
         n_cells, n_rows, n_columns = layout.lengths
-        self.cells = np.zeros((4, n_cells))
-        # Roots in float32: together the rows and columns of a large model are millions.
+        self.counts, self.cells = np.zeros(n_cells, np.uint32), np.zeros((3, n_cells), np.float32)
         self.row_norms, self.column_norms = np.zeros(n_rows, np.float32), np.zeros(n_columns, np.float32)
 
     def add(self, addresses: Integers, which: Integers) -> None:
@@ -124,26 +128,28 @@ class ManySums:
             layout.edges,
             layout.edge_ends[which],
             layout.offsets[which],
+            self.counts,
             self.cells,
             self.row_norms,
             self.column_norms,
         )
 
     def __getitem__(self, matrix: int) -> GridSums:
-        """A matrix's own; those of its cells are seen in place."""
+        """A matrix's own."""
         layout = self._layout
         rows, columns = layout.shapes[matrix].tolist()
         start, middle, end = layout.edge_ends[matrix].tolist()
         grid = (middle - start - 1, end - middle - 1)
         in_cells, in_rows, in_columns = layout.offsets[matrix].tolist()
-        n, total, squares, absmax = (
-            part[in_cells : in_cells + grid[0] * grid[1]].reshape(grid) for part in self.cells
+        span = slice(in_cells, in_cells + grid[0] * grid[1])
+        n, mean, rms, largest = (
+            part[span].astype(np.float64).reshape(grid) for part in (self.counts, *self.cells)
         )
         return GridSums(
             n,
-            total,
-            squares,
-            absmax,
+            n * mean,
+            n * np.square(rms),
+            largest,
             np.square(self.row_norms[in_rows : in_rows + rows], dtype=np.float64),
             np.square(self.column_norms[in_columns : in_columns + columns], dtype=np.float64),
         )

@@ -152,7 +152,8 @@ def sum_many(
     edges: _Integers,
     edge_ends: _Integers,
     offsets: _Integers,
-    cells: _Wide,
+    counts: npt.NDArray[np.uint32],
+    cells: npt.NDArray[np.float32],
     row_norms: npt.NDArray[np.float32],
     column_norms: npt.NDArray[np.float32],
 ) -> None:
@@ -166,10 +167,7 @@ def sum_many(
         for k in range(high):
             row_cell[row_edges[k] : row_edges[k + 1]] = k
         in_cells, in_rows, in_columns = offsets[i]
-        n = cells[0][in_cells : in_cells + high * wide].reshape(high, wide)
-        total = cells[1][in_cells : in_cells + high * wide].reshape(high, wide)
-        squares = cells[2][in_cells : in_cells + high * wide].reshape(high, wide)
-        absmax = cells[3][in_cells : in_cells + high * wide].reshape(high, wide)
+        n, total, squares, absmax = np.zeros((4, high, wide))
         row_squares, column_squares = np.zeros(rows), np.zeros(columns)
         sum_up(
             carray(_float32_at(addresses[i]), (rows, columns)),
@@ -182,6 +180,15 @@ def sum_many(
             row_squares,
             column_squares,
         )
+        at = in_cells
+        for k in range(high):
+            for j in range(wide):
+                divisor = max(1.0, n[k, j])
+                counts[at] = n[k, j]
+                cells[0, at] = total[k, j] / divisor
+                cells[1, at] = math.sqrt(squares[k, j] / divisor)
+                cells[2, at] = absmax[k, j]
+                at += 1
         for k in range(rows):
             row_norms[in_rows + k] = math.sqrt(row_squares[k])
         for k in range(columns):

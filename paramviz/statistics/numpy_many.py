@@ -81,7 +81,8 @@ def sum_many(
     edges: _Integers,
     edge_ends: _Integers,
     offsets: _Integers,
-    cells: _Wide,
+    counts: npt.NDArray[np.uint32],
+    cells: npt.NDArray[np.float32],
     row_norms: npt.NDArray[np.float32],
     column_norms: npt.NDArray[np.float32],
 ) -> None:
@@ -93,9 +94,7 @@ def sum_many(
         grid = (len(row_edges) - 1, len(column_edges) - 1)
         if rows * columns:
             in_cells, in_rows, in_columns = offsets[i].tolist()
-            n, total, squares, absmax = (
-                part[in_cells : in_cells + grid[0] * grid[1]].reshape(grid) for part in cells
-            )
+            n, total, squares, absmax = np.zeros((4, *grid))
             row_squares, column_squares = np.zeros(rows), np.zeros(columns)
             numpy_grid.sum_up(
                 _float32_at(address, rows * columns).reshape(rows, columns),
@@ -108,8 +107,18 @@ def sum_many(
                 row_squares,
                 column_squares,
             )
+            span = slice(in_cells, in_cells + n.size)
+            counts[span] = n.reshape(-1)
+            for part, of_cells in zip(cells, _means(n, total, squares, absmax), strict=True):
+                part[span] = of_cells.reshape(-1)
             row_norms[in_rows : in_rows + rows] = np.sqrt(row_squares)
             column_norms[in_columns : in_columns + columns] = np.sqrt(column_squares)
+
+
+def _means(n: _Wide, total: _Wide, squares: _Wide, absmax: _Wide) -> tuple[_Wide, _Wide, _Wide]:
+    """Mean, rms and largest magnitude of cells; 0 where nothing is finite."""
+    divisor = np.maximum(n, 1.0)
+    return total / divisor, np.sqrt(squares / divisor), absmax
 
 
 def _float32_at(address: int, size: int) -> npt.NDArray[np.float32]:
