@@ -125,6 +125,10 @@ describe('cells', () => {
   test('have scales of their own, and a typical one for extremes', () => {
     expect(cellFacts(cells, withCells, 'mean', 'absolute').get(1)).toEqual({ exponent: -2, scale: 0.25 });
     expect(cellFacts(cells, withCells, 'absmax', 'absolute').get(1)).toEqual({ exponent: 1, scale: 8 });
+    expect(cellFacts(cells, withCells, 'mean', 'tensor').get(1)!.scale, 'not wider than the largest').toBe(0.25);
+    const outlier = { ...cells, absmax: Uint16Array.from([ONE, ONE, ONE, 0x7800]) };
+    expect(cellFacts(outlier, withCells, 'absmax', 'tensor').get(1)!.scale, '4 times the typical cell').toBe(8);
+    expect(cellFacts(cells, withCells, 'absmax', 'tensor').get(1)!.scale, 'not wider than the largest').toBe(8);
     expect(cellFacts(cells, withCells, 'extremes', 'tensor').get(1)!.scale).toBe(4);
     expect(cellFacts({ ...cells, absmax: null }, withCells, 'extremes', 'tensor').size).toBe(0);
   });

@@ -11,6 +11,9 @@ const EXPONENTS = 3;
 /** So many cells say what is typical of a tensor. */
 const MOST_TYPICAL = 255;
 
+/** Largest magnitudes are all of one size, so that 3 rms would be above nearly all: their colours end at so many typical ones. */
+export const TYPICAL_PER_SCALE = 4;
+
 export type CellUse = 'mean' | 'absmax' | 'extremes';
 
 export interface CellFacts {
@@ -27,10 +30,18 @@ export function cellFacts(cells: Cells, plan: Plan, use: CellUse, rule: ScaleRul
   plan.places.cells.forEach(([tensor, offset, count], entry) => {
     const exponent = cells.exponents[entry * EXPONENTS + (use === 'mean' ? 0 : 2)]!;
     const stride = use === 'extremes' ? Math.ceil(count / MOST_TYPICAL) : 1;
-    const found = magnitudes(bits, offset, count, exponent, stride);
-    facts.set(tensor, { exponent, scale: use === 'extremes' ? quantile(found, 0.5) : scaleOf(found, rule) });
+    facts.set(tensor, { exponent, scale: cellScale(magnitudes(bits, offset, count, exponent, stride), use, rule) });
   });
   return facts;
+}
+
+/** Means have the scale that samples would have; it is of the means alone, which are much smaller than samples. */
+function cellScale(found: Float64Array, use: CellUse, rule: ScaleRule): number {
+  if (use === 'extremes') return quantile(found, 0.5);
+  if (use === 'mean' || rule === 'quantile' || rule === 'absolute') return scaleOf(found, rule);
+  const largest = scaleOf(found, 'absolute');
+  const wide = TYPICAL_PER_SCALE * quantile(found, 0.5);
+  return wide > 0 ? Math.min(wide, largest) : largest;
 }
 
 function magnitudes(

@@ -2,7 +2,7 @@
 
 import type { Histograms } from '../data/histograms';
 import { mix, type Rgb } from '../layout/colour';
-import { edgeText, heatPixels, occupiedBins, sharesAt, tickEdges } from '../layout/heat';
+import { edgeText, heatPixels, heatRows, occupiedBins, rowText, sharesAt, ticksOf, type HeatRow } from '../layout/heat';
 import { nearestIndex } from '../state/timeline';
 import { h, setText } from './dom';
 import { count, percent } from './format';
@@ -20,7 +20,8 @@ export class HistogramChart {
   private readonly cursor = h('div', { class: 'histogram-cursor', 'data-test': 'histogram-cursor', hidden: true });
   private readonly words = h('p', { class: 'hint', 'data-test': 'histogram-words' });
   private histograms: Histograms | null = null;
-  private bins: [number, number] | null = null;
+  /** Empty where no snapshot holds any. */
+  private rows: HeatRow[] = [];
   private hue: Rgb = [0, 0, 0];
   private at: number | null = null;
 
@@ -46,7 +47,8 @@ export class HistogramChart {
 
   show(histograms: Histograms | null, hue: Rgb): void {
     this.histograms = histograms;
-    this.bins = histograms && occupiedBins(histograms.counts);
+    const bins = histograms && occupiedBins(histograms.counts);
+    this.rows = histograms && bins ? heatRows(histograms, bins) : [];
     this.hue = hue;
     this.draw();
     this.tell(null);
@@ -82,7 +84,7 @@ export class HistogramChart {
 
   private xOf(iteration: number): number | null {
     const { span } = this;
-    if (!span || !this.bins || iteration < span[0] || iteration > span[1]) return null;
+    if (!span || !this.rows.length || iteration < span[0] || iteration > span[1]) return null;
     const share = span[1] > span[0] ? (iteration - span[0]) / (span[1] - span[0]) : 0.5;
     return LEFT_px + share * this.plotWidth;
   }
@@ -100,27 +102,27 @@ export class HistogramChart {
   }
 
   private textFor(event: PointerEvent | null): string {
-    const { histograms, bins } = this;
+    const { histograms, rows } = this;
     if (!histograms) return '';
     const { damaged, iterations } = histograms;
     const lost = damaged.length > 0 ? ` Damaged, and left out: ${damaged.slice(0, 5).join(', ')}${damaged.length > 5 ? ' …' : ''}.` : '';
-    if (!bins) return `No snapshot holds a histogram of this tensor.${lost}`;
+    if (rows.length === 0) return `No snapshot holds a histogram of this tensor.${lost}`;
     const wish = event ? this.iterationAt(event) : this.at;
     const at = wish === null ? -1 : nearestIndex(iterations, wish);
     if (at < 0) return lost.trim();
-    const shares = sharesAt(histograms, at);
-    const [low, high] = bins;
-    const row = event ? Math.floor((event.offsetY / HEIGHT_px) * (high - low + 1)) : 0;
-    const bin = event ? Math.min(Math.max(high - row, low), high) : shares.indexOf(Math.max(...shares));
-    const where = `from ${edgeText(bin)} to ${edgeText(bin + 1)}`;
-    return `Iteration ${count(iterations[at]!)}: ${percent(shares[bin]!)} of all elements are ${where}.${event ? '' : lost}`;
+    const bins = sharesAt(histograms, at);
+    const shares = rows.map(([from, to]) => bins.subarray(from, to).reduce((sum, share) => sum + share, 0));
+    const pointed = event ? Math.floor((event.offsetY / HEIGHT_px) * rows.length) : shares.indexOf(Math.max(...shares));
+    const row = Math.min(Math.max(pointed, 0), rows.length - 1);
+    const where = rowText(rows[row]!);
+    return `Iteration ${count(iterations[at]!)}: ${percent(shares[row]!)} of all elements are ${where}.${event ? '' : lost}`;
   }
 
   private draw(): void {
-    const { canvas, histograms, bins } = this;
-    canvas.hidden = !bins;
+    const { canvas, histograms, rows } = this;
+    canvas.hidden = rows.length === 0;
     const width = canvas.clientWidth;
-    if (!histograms || !bins || width === 0) {
+    if (!histograms || rows.length === 0 || width === 0) {
       this.setCursor(this.at);
       return;
     }
@@ -134,30 +136,29 @@ export class HistogramChart {
     context.scale(ratio, ratio);
     context.imageSmoothingEnabled = false;
     const columns = Math.max(Math.round(this.plotWidth * ratio), 1);
-    const [low, high] = bins;
     const ground = rgbOf(colour('--raised'));
     const ink = rgbOf(colour('--text'));
-    const pixels = heatPixels(histograms, bins, columns, (strength) =>
+    const pixels = heatPixels(histograms, rows, columns, (strength) =>
       strength < 0.6 ? mix(ground, this.hue, strength / 0.6) : mix(this.hue, ink, ((strength - 0.6) / 0.4) * 0.8),
     );
     const picture = document.createElement('canvas');
     picture.width = columns;
-    picture.height = high - low + 1;
-    picture.getContext('2d')!.putImageData(new ImageData(pixels, columns, high - low + 1), 0, 0);
+    picture.height = rows.length;
+    picture.getContext('2d')!.putImageData(new ImageData(pixels, columns, rows.length), 0, 0);
     context.drawImage(picture, LEFT_px, 0, this.plotWidth, HEIGHT_px);
     context.font = FONT;
     context.textAlign = 'right';
     context.textBaseline = 'middle';
-    for (const edge of tickEdges(bins, MOST_TICKS)) {
-      const y = ((high + 1 - edge) / (high - low + 1)) * HEIGHT_px;
+    for (const tick of ticksOf(rows, MOST_TICKS)) {
+      const y = (tick.y / rows.length) * HEIGHT_px;
       context.fillStyle = colour('--dim');
-      context.fillText(edgeText(edge), LEFT_px - 8, Math.min(Math.max(y, 6), HEIGHT_px - 6));
+      context.fillText(tick.text, LEFT_px - 8, Math.min(Math.max(y, 6), HEIGHT_px - 6));
       context.fillStyle = colour('--line');
       context.fillRect(LEFT_px - 4, Math.round(y) - 0.5, 4, 1);
     }
     canvas.setAttribute(
       'aria-label',
-      `Histogram over ${count(histograms.iterations.length)} snapshots, values from ${edgeText(low)} to ${edgeText(high + 1)}`,
+      `Histogram over ${count(histograms.iterations.length)} snapshots, values from ${edgeText(rows.at(-1)![0])} to ${edgeText(rows[0]![1])}`,
     );
     this.setCursor(this.at);
   }

@@ -21,7 +21,7 @@ import type { View } from '../render/view';
 import type { Theme } from '../state/model';
 import { h, setText } from './dom';
 import { count, number } from './format';
-import { colouredText, SCALE_ENDS, scaleText, shortSource, sortText, sourceText } from './looktext';
+import { colouredText, scaleEnd, scaleText, shortSource, sortText, sourceText } from './looktext';
 
 const BAR_STEPS = 17;
 
@@ -119,7 +119,7 @@ export class Legend {
     const { plan, served, look } = view;
     const rule = served?.look.scale ?? 'tensor';
     const plate = tensor ? view.plateOf(tensor.index) : rule === 'shared' ? 0 : -1;
-    const end = look?.plates[plate] ? number(look.plates[plate].value) : SCALE_ENDS[rule];
+    const end = look?.plates[plate] ? number(look.plates[plate].value) : (served ? scaleEnd(served) : '');
     const isUnsigned = served?.look.source === 'cells_absmax';
     setText(this.low, isUnsigned ? '0' : `−${end}`);
     setText(this.high, end);

@@ -1,7 +1,7 @@
 /** What is coloured, of which iteration, in what scale, of how much of the model: in words. */
 
 import type { Plan, TensorInfo } from '../data/types';
-import { cellNumbers } from '../layout/celldata';
+import { cellNumbers, TYPICAL_PER_SCALE } from '../layout/celldata';
 import { hasMoved, numberAt } from '../layout/coloured';
 import { QUANTILE } from '../layout/scales';
 import type { PlateLook, Served } from '../render/looks';
@@ -39,7 +39,7 @@ export const SCALE_NAMES: Record<ScaleMode, string> = {
 };
 
 /** The ends of a scale where each tensor has its own. */
-export const SCALE_ENDS: Record<ScaleMode, string> = {
+const SCALE_ENDS: Record<ScaleMode, string> = {
   tensor: '3 rms',
   shared: '3 rms',
   quantile: percent(QUANTILE),
@@ -113,15 +113,36 @@ export function shortSource({ picture, look }: Served, plan: Plan, tensor: Tenso
   return `cells: ${look.source === 'cells_mean' ? 'mean' : 'largest'} of all elements (${held})`;
 }
 
+/** Which numbers of the cells are seen, where cells are. */
+function cellsSeen({ picture, look }: Served): 'means' | 'largest' | null {
+  if (look.colourBy !== 'value' || !picture.cells?.content) return null;
+  if (look.source === 'cells_absmax') return 'largest';
+  return look.source === 'cells_mean' ? 'means' : null;
+}
+
+/** One end of the scale in two words, where each tensor has its own. */
+export function scaleEnd(served: Served): string {
+  const cells = cellsSeen(served);
+  const { scale } = served.look;
+  const isWide = scale === 'tensor' || scale === 'shared';
+  if (cells === 'means' && isWide) return '3 rms of means';
+  return cells === 'largest' && isWide ? `${TYPICAL_PER_SCALE} × typical` : SCALE_ENDS[scale];
+}
+
 /** What the ends of the colours stand for. */
-export function scaleText({ look }: Served): string {
+export function scaleText(served: Served): string {
+  const cells = cellsSeen(served);
+  const isLargest = cells === 'largest';
+  const own = isLargest ? `${TYPICAL_PER_SCALE} times the typical cell` : cells ? '3 rms of the means of its cells' : '3 rms';
+  const of = cells === 'means' ? 'the means of its cells' : isLargest ? 'its cells' : 'its tensor';
   const ends: Record<ScaleMode, string> = {
-    tensor: '3 rms of its tensor',
-    shared: 'the median of 3 rms over all tensors',
-    quantile: `the ${QUANTILE} quantile of its tensor`,
-    absolute: 'the largest magnitude in its tensor',
+    tensor: cells === 'means' ? own : `${own} of its tensor`,
+    shared: `the median of ${own} over all tensors`,
+    quantile: `the ${QUANTILE} quantile of ${of}`,
+    absolute: cells ? `the largest of ${of}` : 'the largest magnitude in its tensor',
   };
-  return `a colour is full at ${ends[look.scale]}`;
+  const rule = `a colour is full at ${ends[served.look.scale]}`;
+  return isLargest && (served.look.scale === 'tensor' || served.look.scale === 'shared') ? `${rule}, or at the largest` : rule;
 }
 
 /** By what rows and columns are sorted; empty where they are not. */
