@@ -260,6 +260,7 @@ def test_a_link_shows_the_same_tokens_with_their_trails_coloured_alike(
     again = cloud(watched)
     assert [again[key] for key in ("chosen", "focus", "colour")] == [[3, 0], 0, "moved-start"]
     assert again["focus"] == told["focus"]
+    assert again["open"], "what was chosen is told"
     assert [watched.page.evaluate(mark.format(str(row).removeprefix("mark-"))) for row in rows] == colours
     watched.page.wait_for_selector(
         '[data-test="cloud-key"]:has-text("moved since iteration 0")', state="attached"

@@ -202,6 +202,11 @@ def test_an_outlier_that_was_not_sampled_is_seen_from_afar_and_under_absmax(scen
     )
     assert distance(usual, hue) > 0.3
     assert scene.text("legend-source") == "cells: largest of all elements (iteration 0)"
+    assert scene.text("legend-end") == "4 × typical"
+    scene.page.click('[data-test="legend-open"]')
+    assert "4 times the typical cell of its tensor" in scene.text("legend-scale-full")
+    scene.look(source="cells_mean")
+    assert scene.text("legend-end") == "3 rms of means"
 
 
 def test_sorting_puts_the_largest_norm_first_and_names_the_sample_that_it_shows(
@@ -277,3 +282,12 @@ def test_while_playing_values_between_two_snapshots_are_mixed_and_marked_as_such
     assert not scene.page.is_visible('[data-test="between"]')
     expected = colours.of(float(made.small_at(iteration)[0, 0]), 1.0, "attention")
     assert scene.small(0, 0) == pytest.approx(expected, abs=NEAR), "at rest only what was recorded is shown"
+
+
+def test_a_link_cannot_ask_for_motion_that_the_reader_does_not_want(
+    watched: WatchedPage, view: Callable[..., str], coloured_run: Path
+):
+    watched.open(f"{view(coloured_run)}#interpolate=on&scale=absolute")
+    assert not watched.page.is_checked('[data-test="interpolate"]')
+    assert "set to less motion" in watched.page.inner_text('[data-test="notice-notice"]')
+    assert watched.state()["views"][0]["coloured"]["scale"] == "absolute", "the rest of the link holds"

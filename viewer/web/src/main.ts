@@ -23,6 +23,7 @@ import { listenToKeys } from './ui/keys';
 import { LossTab } from './ui/losstab';
 import { ModelTab } from './ui/modeltab';
 import { Notices } from './ui/notices';
+import { prefersStillness } from './ui/pilot';
 
 /** A narrower window starts without the list of tensors. */
 const ROOMY_px = 1000;
@@ -56,7 +57,7 @@ function loadFonts(): Promise<unknown> {
 function start(): void {
   const theme = storedTheme();
   document.documentElement.dataset.theme = theme;
-  const opening = openingOf(location);
+  const opening = openingOf(location, prefersStillness());
   const { address } = opening;
   const store = new Store(stateAt(initialState(theme, innerWidth >= ROOMY_px), address.iteration));
   // The first subscriber, so that all others find the stylesheet's colours changed already.

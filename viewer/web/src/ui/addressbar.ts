@@ -19,14 +19,20 @@ export interface Opening {
   notice: string | null;
 }
 
-export function openingOf({ search, hash }: Pick<Location, 'search' | 'hash'>): Opening {
+/** `prefersStillness`: the reader has asked for less motion, and no link has a say in that. */
+export function openingOf({ search, hash }: Pick<Location, 'search' | 'hash'>, prefersStillness: boolean): Opening {
   const names = ADDRESS_KEYS.map(({ name }) => name);
   const { address, ignored } = decodeAddress(search, hash, names);
   const read = readKeys(address.rest);
   const wrong = [...ignored, ...read.ignored];
-  const notice =
-    wrong.length > 0 ? `This link has parts that make no sense and are left out (${wrong.join(', ')}).` : null;
-  return { address, actions: read.actions, notice };
+  const moves = (action: Action) => action.type === 'look' && action.look.interpolate === true;
+  const actions = read.actions.filter((action) => !prefersStillness || !moves(action));
+  const notices: string[] = [];
+  if (wrong.length > 0) notices.push(`This link has parts that make no sense and are left out (${wrong.join(', ')}).`);
+  if (actions.length < read.actions.length) {
+    notices.push('This link asks for values between snapshots; they stay off, since this device is set to less motion.');
+  }
+  return { address, actions, notice: notices.length > 0 ? notices.join(' ') : null };
 }
 
 /** A fresh page's state at the iteration of a link, so that no other one is fetched first. */
@@ -73,6 +79,7 @@ export class AddressBar {
     if (!isShown || state.shown === previous.shown) return;
     this.pending = null;
     const isThere = (!address.tensor && !address.camera) || this.model.goTo(address, true);
+    if (!address.tensor && state.cloud.tokens.length > 0) this.model.cloud.reveal();
     if (!isThere || !this.model.cloud.hasTokens) this.say('This link looks at a part of a model that is not in this one.');
   }
 

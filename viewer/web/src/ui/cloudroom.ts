@@ -89,6 +89,11 @@ export class CloudRoom {
     this.panel.search.focus();
   }
 
+  /** Opens the panel: a link has chosen tokens. */
+  reveal(): void {
+    if (this.view) this.open(true);
+  }
+
   /** Complete pictures were shown: colours, ways and words follow. */
   presented(): void {
     this.isResting = false;
