@@ -158,6 +158,9 @@ _BLOCK_OF: dict[Role, Block] = {
 _TAIL = 4
 """No rule looks at more components of a path than these last ones."""
 
+_LONG_NUMBER = re.compile(r"\d{2,}")
+"""Rules tell single digits apart, but no longer numbers: all experts beyond the tenth have one path."""
+
 # Layers --------------------------------------------------------------------------------------------
 
 _LAYER_LISTS = frozenset({"h", "layer", "layers", "block", "blocks", "resblocks"})
@@ -238,7 +241,8 @@ def _subject(name: str) -> str:
 def _kind(name: str, subject: str, module_type: str, is_buffer: bool) -> tuple[Role, Block]:
     """(role, block) of one parameter."""
     *path, leaf = subject.split(".")
-    role, block = _rule(".".join([*path, leaf][-_TAIL:]), module_type, len(path) == 0)
+    tail = ["10" if _LONG_NUMBER.fullmatch(part) else part for part in [*path, leaf][-_TAIL:]]
+    role, block = _rule(".".join(tail), module_type, len(path) == 0)
     if block == "other":
         block = next((hint for part in reversed([*path, leaf]) if (hint := _hint(part))), block)
     if is_buffer:

@@ -202,6 +202,18 @@ def test_mixture_of_experts():
     )
 
 
+def test_the_number_of_an_expert_says_nothing_of_its_role():
+    experts = [f"model.layers.1.experts.{i}.{leaf}.weight" for i in (3, 10, 11, 254) for leaf in ("w1", "w2")]
+    assert {(p.role, p.layer) for p in placements(experts).values()} == {("expert", 1)}
+
+
+def test_the_place_of_a_module_in_a_unit_is_its_whole_number():
+    """The first of a sequence and the third are the unit's weights; the tenth and the twelfth are neither."""
+    names = [f"layers.{layer}.mlp.net.{i}.weight" for layer in (0, 1) for i in (0, 2, 10, 12)]
+    roles = [p.role for p in placements(names, module_type="Linear").values()]
+    assert roles == ["mlp_up", "mlp_down", "other", "other"] * 2
+
+
 def test_a_gate_without_experts_is_a_gated_units_weight():
     assert placements(["layers.0.mlp.gate.weight"])["layers.0.mlp.gate.weight"].role == "mlp_gate"
 
