@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from paramviz.recorder.collection import paused_collection
 from paramviz.recorder.glance import Glance
 from paramviz.recorder.model_plan import ModelPlan, Selection, build_plan, names_of
 from paramviz.recorder.parameters import Entry, Signature, signature, walk
@@ -47,8 +48,9 @@ class PlanKeeper:
         if self._glance is not None and len(self.moving) == self._n_moving and self._glance.still_holds():
             return self.plan
         self._glance = None
-        plan = self._look_closely()
-        self._glance = Glance(self._model)
+        with paused_collection():
+            plan = self._look_closely()
+            self._glance = Glance(self._model)
         return plan
 
     def _look_closely(self) -> ModelPlan:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import paramviz
+from paramviz.errors import UsageError
+from paramviz.recorder.model_plan import Selection
+from paramviz.recorder.plan_keeper import PlanKeeper
+from paramviz.sampling import SampleBudgets
 from paramviz.store import Run
 from tests.recorder.models import gpt
 from tests.recorder.waiting import wait_for
@@ -189,3 +195,18 @@ def test_names_that_wrappers_would_make_equal_stay_apart(tmp_path):
     run = record(tmp_path / "run", model)
     assert [t.name for t in run.tensors] == ["weight", "module.weight"]
     assert run[0].values("module.weight").tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_garbage_is_collected_after_a_plan_was_made_as_it_was_before(is_enabled):
+    """Also where making it fails."""
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if is_enabled else gc.disable)()
+        PlanKeeper(nn.Linear(2, 2), Selection(SampleBudgets()))
+        assert gc.isenabled() == is_enabled
+        with pytest.raises(UsageError):
+            PlanKeeper(nn.Linear(2, 2), Selection(SampleBudgets(total_bytes=1)))
+        assert gc.isenabled() == is_enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
