@@ -44,6 +44,8 @@ class Loop:
     wall_s: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
     step_s: list[float] = field(default_factory=list)
+    warm: tuple[int, int] = (0, 0)
+    """Steps made and bytes written when the measurement began."""
 
     @classmethod
     def of(cls, way: Way, folder: Path, config: GPTConfig, batch_size: int, device: str) -> Loop:
@@ -67,7 +69,8 @@ class Loop:
         self.cpu_s.append(tree_cpu_s() - cpu)
 
     def forget(self) -> None:
-        """The first block warmed up."""
+        """The first block warmed up, and what a run needs once was written."""
+        self.warm = self.iteration, folder_bytes(self.folder)
         self.wall_s.clear()
         self.cpu_s.clear()
         self.step_s.clear()
@@ -146,7 +149,8 @@ def _run(loops: Sequence[Loop], rounds: int, block: int) -> None:
 def _compared(loop: Loop, bare: Loop) -> str:
     wall = np.array(loop.wall_s) / np.array(bare.wall_s)
     cpu = np.array(loop.cpu_s) / np.maximum(np.array(bare.cpu_s), 1e-9)
-    stored = folder_bytes(loop.folder) / loop.iteration
+    steps, warm_bytes = loop.warm
+    stored = (folder_bytes(loop.folder) - warm_bytes) / (loop.iteration - steps)
     slowest = np.percentile(loop.step_s, 99) / np.percentile(bare.step_s, 99)
     return (
         f"wall {np.median(wall):.3f}, CPU {np.median(cpu):.3f} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import statistics
@@ -49,8 +50,13 @@ def median_ms(question: Callable[[], object], most: int = REPEATS) -> float:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(os.path.getsize(Path(place, file)) for place, _, files in os.walk(folder) for file in files)
+    """Bytes of all files below a folder; others may write there meanwhile."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.path.getsize(Path(place, file))
+    return total
 
 
 def row(label: str, text: str) -> None:
