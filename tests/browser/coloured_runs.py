@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,35 +16,53 @@ from paramviz.store import RunWriter
 SIDE, GRID = 1024, 64
 OUTLIER = (20, 40)
 """The cell of the large matrix in which one element, that was not sampled, is a hundred times the others."""
+FINE_GRID = 256
+"""So many cells a side that a pixel of a far picture has several."""
+SCATTERED = tuple((11 + 41 * k, 13 + 43 * (2 * k % 5)) for k in range(5))
+"""Such cells of the fine grid that lie apart, at other places within their pixels."""
 
-TENSORS = (
-    TensorInfo(
-        0,
-        "large.weight",
-        (SIDE, SIDE),
-        "float32",
-        "other",
-        None,
-        "mlp",
-        samples=GRID * GRID,
-        grid=(GRID, GRID),
-    ),
-    TensorInfo(
-        1,
-        "small.weight",
-        (4, 4),
-        "float32",
-        "other",
-        None,
-        "attention",
-        samples=16,
-        grid=(4, 4),
-        offset=GRID * GRID,
-    ),
-    TensorInfo(
-        2, "small.bias", (4,), "float32", "bias", None, "attention", samples=4, grid=(1, 4), array="vectors"
-    ),
-)
+
+def tensors_of(grid: int) -> tuple[TensorInfo, ...]:
+    return (
+        TensorInfo(
+            0,
+            "large.weight",
+            (SIDE, SIDE),
+            "float32",
+            "other",
+            None,
+            "mlp",
+            samples=grid * grid,
+            grid=(grid, grid),
+        ),
+        TensorInfo(
+            1,
+            "small.weight",
+            (4, 4),
+            "float32",
+            "other",
+            None,
+            "attention",
+            samples=16,
+            grid=(4, 4),
+            offset=grid * grid,
+        ),
+        TensorInfo(
+            2,
+            "small.bias",
+            (4,),
+            "float32",
+            "bias",
+            None,
+            "attention",
+            samples=4,
+            grid=(1, 4),
+            array="vectors",
+        ),
+    )
+
+
+TENSORS = tensors_of(GRID)
 N_VALUES = GRID * GRID + 16
 
 SMALL = np.array(
@@ -71,18 +90,25 @@ def small_at(iteration: int) -> npt.NDArray[np.float32]:
     return (SMALL + iteration * STEP).astype(np.float16).astype(np.float32)
 
 
-def large_positions() -> npt.NDArray[np.int64]:
-    at = np.arange(GRID, dtype=np.int64) * (SIDE // GRID)
+def large_positions(grid: int = GRID) -> npt.NDArray[np.int64]:
+    at = np.arange(grid, dtype=np.int64) * (SIDE // grid)
     return (at[:, None] * SIDE + at[None, :]).reshape(-1)
 
 
-def make_run(path: Path, iterations: int = 3, shift: float = 0.0) -> Path:
+def make_run(
+    path: Path,
+    iterations: int = 3,
+    shift: float = 0.0,
+    outliers: Sequence[tuple[int, int]] = (OUTLIER,),
+    grid: int = GRID,
+) -> Path:
     """Key snapshots at 0 and nowhere else. `shift` is added to the small matrix."""
+    tensors, n_values = tensors_of(grid), grid * grid + 16
     writer = RunWriter.create(path, description={"model": "made"})
-    edges = np.arange(GRID + 1, dtype=np.int64) * (SIDE // GRID)
+    edges = np.arange(grid + 1, dtype=np.int64) * (SIDE // grid)
     plan = writer.add_plan(
-        TENSORS,
-        np.concatenate([large_positions(), np.arange(16)]),
+        tensors,
+        np.concatenate([large_positions(grid), np.arange(16)]),
         np.arange(4),
         None,
         cell_edges=np.concatenate([edges, edges]),
@@ -90,11 +116,11 @@ def make_run(path: Path, iterations: int = 3, shift: float = 0.0) -> Path:
     places = Places(plan)
     for iteration in range(iterations):
         is_key = iteration == 0
-        statistics = np.zeros((len(TENSORS), len(STATISTIC_KEYS)), np.float32)
+        statistics = np.zeros((len(tensors), len(STATISTIC_KEYS)), np.float32)
         statistics[:, STATISTIC_KEYS.index("rms")] = RMS
         statistics[:, STATISTIC_KEYS.index("absmax")] = ABSMAX + iteration
-        values = np.full(N_VALUES, 0.25, np.float16)
-        values[GRID * GRID :] = (small_at(iteration) + np.float32(shift)).astype(np.float16).reshape(-1)
+        values = np.full(n_values, 0.25, np.float16)
+        values[grid * grid :] = (small_at(iteration) + np.float32(shift)).astype(np.float16).reshape(-1)
         writer.commit(
             Snapshot(
                 iteration,
@@ -107,19 +133,22 @@ def make_run(path: Path, iterations: int = 3, shift: float = 0.0) -> Path:
                 values=values,
                 vectors=BIAS,
                 statistics=statistics,
-                more=further(places) if is_key else {},
+                more=further(places, outliers, grid) if is_key else {},
             )
         )
     writer.close("finished")
     return path
 
 
-def further(places: Places) -> dict[str, npt.NDArray[np.generic]]:
+def further(
+    places: Places, outliers: Sequence[tuple[int, int]], grid: int
+) -> dict[str, npt.NDArray[np.generic]]:
+    n_values = grid * grid + 16
     gradient, exponent = to_scaled(GRADIENT)
-    samples = np.zeros(N_VALUES + 4, np.float16)
-    samples[GRID * GRID : N_VALUES] = gradient.reshape(-1)
-    absmax = np.ones((GRID, GRID), np.float32)
-    absmax[OUTLIER] = 100.0
+    samples = np.zeros(n_values + 4, np.float16)
+    samples[grid * grid : n_values] = gradient.reshape(-1)
+    absmax = np.ones((grid, grid), np.float32)
+    absmax[tuple(zip(*outliers, strict=True))] = 100.0
     scaled_absmax, absmax_exponent = to_scaled(absmax)
     rows = np.ones(places.rows.length, np.float16)
     columns = np.ones(places.columns.length, np.float16)

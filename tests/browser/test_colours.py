@@ -66,13 +66,17 @@ class Scene:
         """The pixel in the middle of a drawn cell."""
         return self._pixels(name, row, column, grid, view, reach_px=0)[0]
 
-    def lightest(self, name: str, row: float, column: float, grid: tuple[int, int]) -> float:
+    def lightest(
+        self, name: str, row: float, column: float, grid: tuple[int, int], reach_px: int = 12
+    ) -> float:
         """The largest of the darkest channels around a cell: white is 1, and no value comes near it."""
-        return max(min(pixel) for pixel in self.around(name, row, column, grid))
+        return max(min(pixel) for pixel in self.around(name, row, column, grid, reach_px))
 
-    def around(self, name: str, row: float, column: float, grid: tuple[int, int]) -> list[Rgb]:
+    def around(
+        self, name: str, row: float, column: float, grid: tuple[int, int], reach_px: int = 12
+    ) -> list[Rgb]:
         """The pixels around a cell: far away, its place is not known to the pixel."""
-        return self._pixels(name, row, column, grid, 0, reach_px=12)
+        return self._pixels(name, row, column, grid, 0, reach_px)
 
     def _pixels(
         self, name: str, row: float, column: float, grid: tuple[int, int], view: int, reach_px: int
@@ -207,6 +211,36 @@ def test_an_outlier_that_was_not_sampled_is_seen_from_afar_and_under_absmax(scen
     assert "4 times the typical cell of its tensor" in scene.text("legend-scale-full")
     scene.look(source="cells_mean")
     assert scene.text("legend-end") == "3 rms of means"
+
+
+def test_no_outlier_falls_between_the_pixels_of_a_far_picture(
+    watched: WatchedPage, view: Callable[..., str], tmp_path: Path
+):
+    watched.page.emulate_media(color_scheme="dark")
+    watched.open_model(
+        view(made.make_run(tmp_path / "scattered", outliers=made.SCATTERED, grid=made.FINE_GRID))
+    )
+    scene = Scene(watched)
+    stage = watched.page.locator('[data-test="stage"]').bounding_box()
+    assert stage is not None
+    watched.page.mouse.move(stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2)
+    for _ in range(8):
+        watched.page.mouse.wheel(0, 400)
+        watched.page.wait_for_timeout(200)
+    assert made.FINE_GRID / scene.rect("large.weight")["width"] > 2.5, "a pixel has several cells"
+    grid = (made.FINE_GRID, made.FINE_GRID)
+
+    def lightest() -> list[float]:
+        return [scene.lightest("large.weight", *at, grid, reach_px=3) for at in made.SCATTERED]
+
+    assert min(lightest()) > 0.6, "auto shows every extreme"
+    scene.look(source="samples")
+    assert max(lightest()) < 0.45
+    scene.look(source="cells_absmax")
+    usual = scene.colour("large.weight", 30, 30, grid)
+    for at in made.SCATTERED:
+        pixels = scene.around("large.weight", *at, grid, reach_px=3)
+        assert max(distance(pixel, usual) for pixel in pixels) > 0.2, at
 
 
 def test_sorting_puts_the_largest_norm_first_and_names_the_sample_that_it_shows(

@@ -84,7 +84,7 @@ uniform usampler2DArray uSingle;
 // What is mixed with them, in the same order.
 uniform usampler2DArray uHalf2;
 uniform usampler2DArray uSingle2;
-// Means and largest magnitudes of the cells.
+// Of the cells: mean, largest magnitude, and the largest of the 2 × 2 and of the 4 × 4 cells around.
 uniform usampler2DArray uCells;
 // Which sampled row or column is drawn at a place.
 uniform usampler2DArray uOrder;
@@ -111,6 +111,8 @@ out vec4 outColour;
 
 // How far away the plate is: 1 where its extremes are shown, 0 where its samples are alone.
 float far;
+// Cells from one that is read to the next: what lies between must not be overlooked.
+float stride = 1.0;
 
 ${COLOUR_GLSL}
 ${TEXEL_GLSL}
@@ -185,8 +187,13 @@ vec2 numberOf(uint place) {
 vec3 placeColour(uint place, vec2 number) {
 #ifdef CELLS
   bool hasCells = vPlaces.x > 0u;
-  uvec2 cell = hasCells ? texelFetch(uCells, texelOf(vPlaces.x - 1u + place), 0).rg : uvec2(0u);
+  uvec4 cell = hasCells ? texelFetch(uCells, texelOf(vPlaces.x - 1u + place), 0) : uvec4(0u);
   vec2 absmax = halfNumber(cell.g);
+#ifndef SORTED
+  vec2 around = halfNumber(stride > 2.0 ? cell.a : stride > 1.0 ? cell.b : cell.g);
+  // Largest magnitudes keep their own colour, but for what leaves the scale.
+  if (uSource == ${SourceCode.auto} || around.y > 0.0 || around.x >= vLook.z) absmax = around;
+#endif
   if (hasCells && uSource == ${SourceCode.cells_mean}) return numberColour(halfNumber(cell.r), vLook.y, vHue);
   if (hasCells && uSource == ${SourceCode.cells_absmax}) return numberColour(absmax, vLook.z, vHue);
 #endif
@@ -202,7 +209,9 @@ vec3 placeColour(uint place, vec2 number) {
 // What lies under one pixel, summed up: the mean, leaning to the strongest of it, so that far
 // plates don't sparkle, don't fade to grey, and don't hide an outlier or a NaN.
 vec3 footprintColour(vec2 cell, vec2 footprint) {
-  int taps = int(clamp(ceil(max(footprint.x, footprint.y)), 1.0, float(uTaps)));
+  float wide = max(footprint.x, footprint.y);
+  int taps = int(clamp(ceil(wide), 1.0, float(uTaps)));
+  stride = wide / float(taps);
   vec3 sum = vec3(0.0);
   vec3 strongest = vec3(0.0);
   float strength = -1.0;

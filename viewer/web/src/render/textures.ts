@@ -4,6 +4,7 @@ import {
   DataArrayTexture,
   NearestFilter,
   RedIntegerFormat,
+  RGBAIntegerFormat,
   RGIntegerFormat,
   UnsignedIntType,
   UnsignedShortType,
@@ -13,13 +14,17 @@ import type { AlignedSamples } from '../data/align';
 import type { Cells, ScaledSamples } from '../data/further';
 import { movingSamples } from '../data/samples';
 import type { Frame, Plan } from '../data/types';
+import { fillExtremes } from '../layout/extremes';
 import { TEXTURE_SIDE } from './plateshaders';
 
 const FORMATS = {
   half: { internal: 'R16UI', channels: 1, array: Uint16Array },
   single: { internal: 'R32UI', channels: 1, array: Uint32Array },
   pair: { internal: 'RG16UI', channels: 2, array: Uint16Array },
+  four: { internal: 'RGBA16UI', channels: 4, array: Uint16Array },
 } as const;
+
+const INTEGER_FORMATS = { 1: RedIntegerFormat, 2: RGIntegerFormat, 4: RGBAIntegerFormat } as const;
 
 type Format = keyof typeof FORMATS;
 type Bits = Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
@@ -39,7 +44,7 @@ class IntegerTexture {
     const layers = Math.ceil(rows / TEXTURE_SIDE);
     this.data = new array(width * height * layers * channels);
     this.texture = new DataArrayTexture(this.data, width, height, layers);
-    this.texture.format = channels === 1 ? RedIntegerFormat : RGIntegerFormat;
+    this.texture.format = INTEGER_FORMATS[channels];
     this.texture.type = format === 'single' ? UnsignedIntType : UnsignedShortType;
     this.texture.internalFormat = internal as PixelFormatGPU;
     this.texture.minFilter = NearestFilter;
@@ -60,6 +65,8 @@ class IntegerTexture {
 function bitsOf(numbers: Float32Array): Uint32Array {
   return new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
 }
+
+const OTHER_FORMATS: Readonly<Record<string, Format>> = { cells: 'four', order: 'pair' };
 
 /** One row of one texel stands where there is nothing to read. */
 const NOTHING = 1;
@@ -86,7 +93,7 @@ export class PictureTextures {
 
   /** A texture by its name, a single texel while nothing was put into it. */
   get(name: 'half' | 'single' | 'half2' | 'single2' | 'scaled' | 'cells' | 'order'): DataArrayTexture {
-    const format = name.startsWith('single') ? 'single' : name === 'cells' || name === 'order' ? 'pair' : 'half';
+    const format = name.startsWith('single') ? 'single' : (OTHER_FORMATS[name] ?? 'half');
     const held = this.held.get(name) ?? this.held.get(`no ${format}`) ?? this.make(`no ${format}`, format, NOTHING);
     return held.texture;
   }
@@ -110,16 +117,13 @@ export class PictureTextures {
     scaled.put(samples, (data) => data.set(samples.subarray(0, data.length)));
   }
 
-  /** Means and largest magnitudes beside each other. */
+  /** Means and largest magnitudes beside each other, and the largest of what lies around each cell. */
   fillCells(cells: Cells): void {
     const { mean, absmax } = cells;
-    const held = this.at('cells') ?? this.make('cells', 'pair', mean.length);
+    const held = this.at('cells') ?? this.make('cells', 'four', mean.length);
     held.put(cells, (data) => {
-      const count = Math.min(mean.length, data.length / 2);
-      for (let index = 0; index < count; index += 1) {
-        data[2 * index] = mean[index]!;
-        data[2 * index + 1] = absmax?.[index] ?? 0;
-      }
+      for (let index = 0; index < mean.length; index += 1) data[4 * index] = mean[index]!;
+      if (absmax) fillExtremes(data, absmax, this.plan);
     });
   }
 
