@@ -93,9 +93,9 @@ def frames_text(frames: Frames) -> str:
 def print_seeks(page: MeasuredPage, iterations: Sequence[int]) -> None:
     half = len(iterations) // 2
     quick = page.seek(iterations[:half], rest=False)
-    row("random cold seek, one after the other", spread(quick["coarse"], "ms"))
+    row("random cold seeks without a pause", spread(quick["coarse"], "ms"))
     rested = page.seek(iterations[half:], rest=True)
-    row("random cold seek, to the first picture", spread(rested["coarse"], "ms"))
+    row("cold seek from rest, to the first picture", spread(rested["coarse"], "ms"))
     row("… to the fine one with all its parts", spread(rested["whole"], "ms"))
 
 

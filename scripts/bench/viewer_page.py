@@ -23,6 +23,8 @@ SEEK = """async ([iterations, rest]) => {
   const next = () => new Promise(done => requestAnimationFrame(done));
   const result = { coarse: [], whole: [] };
   for (const iteration of iterations) {
+    // Somebody looks at a picture before the next; meanwhile the renderer draws the fine one to its end.
+    if (rest) await new Promise(done => setTimeout(done, 400));
     const start = performance.now();
     await paramviz.seek(iteration);
     result.coarse.push(performance.now() - start);
@@ -125,7 +127,7 @@ class MeasuredPage:
         return frames
 
     def seek(self, iterations: Sequence[int], *, rest: bool) -> dict[str, list[float]]:
-        """ms from each seek to its first picture, and to the fine one if it is waited for."""
+        """ms from each seek to its first picture; with `rest`, from a page at rest, also to the fine one."""
         found: dict[str, list[float]] = self._page.evaluate(SEEK, [list(iterations), rest])
         return found
 

@@ -25,7 +25,7 @@ function setUp(answer: (call: Call) => FrameResult[] | Promise<FrameResult[]>) {
     },
   } as unknown as Api;
   const source = new FrameSource(api, {
-    arrived: (_run, iteration) => arrived.push(iteration),
+    arrived: (_run, iterations) => arrived.push(...iterations),
     unreachable: (kind) => unreachable.push(kind),
   });
   const wish = async (...iterations: number[]) => {
@@ -125,7 +125,7 @@ describe('further parts', () => {
         return { iteration: 8, next: 16 };
       },
     } as unknown as Api;
-    const source = new FrameSource(api, { arrived: (_run, iteration) => arrived.push(iteration), unreachable: () => undefined });
+    const source = new FrameSource(api, { arrived: (_run, iterations) => arrived.push(...iterations), unreachable: () => undefined });
     const settled = () => new Promise((resolve) => setTimeout(resolve));
     return { source, asked, arrived, settled };
   }
@@ -163,4 +163,28 @@ describe('further parts', () => {
     expect([8, 15, 16].map((iteration) => source.holder('a', iteration, 'cells', 40))).toEqual([8, 8, 16]);
     expect(asked).toEqual(['holder at 10']);
   });
+});
+
+test('a flight lands whole: who wishes anew on the news asks for nothing of it again', async () => {
+  const iterations = [1, 2, 3, 4, 5];
+  const wishes = iterations.map((iteration) => ({ run: 'a', iteration, priority: Priority.prefetch }));
+  const news: (readonly number[])[] = [];
+  const asked: (readonly number[])[] = [];
+  const api = {
+    frames: async (_run: string, some: readonly number[]) => {
+      asked.push(some);
+      return some.map((iteration) => makeFrame(iteration));
+    },
+  } as unknown as Api;
+  const source: FrameSource = new FrameSource(api, {
+    arrived: (_run, some) => {
+      news.push(some);
+      source.wish(wishes);
+    },
+    unreachable: () => undefined,
+  });
+  source.wish(wishes);
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(news).toEqual([iterations]);
+  expect(asked).toEqual([iterations]);
 });

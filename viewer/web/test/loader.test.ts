@@ -155,6 +155,19 @@ test('what is prefetched at high speed is what will be shown', () => {
   expect(prefetched().slice(0, 3)).toEqual([stride, 2 * stride, 3 * stride]);
 });
 
+test('while playing, wishes come in groups: most pictures ask for nothing more', () => {
+  const { seek, change, prefetched, state } = setUp(oneRun);
+  seek(0);
+  change(reduce(state(), { type: 'playing', playing: true }));
+  const ends = range(40).map((iteration) => {
+    change(reduce(state(), { type: 'advance', iteration }));
+    return Math.max(...prefetched());
+  });
+  const grown = ends.flatMap((end, index) => (index > 0 && end > ends[index - 1]! ? [end - ends[index - 1]!] : []));
+  expect(new Set(grown)).toEqual(new Set([8]));
+  ends.forEach((end, iteration) => expect(end - iteration).toBeGreaterThanOrEqual(24));
+});
+
 describe('playback', () => {
   function setUpPlayer() {
     const store = new Store(oneRun);

@@ -32,7 +32,7 @@ export interface Found<P extends FurtherPart> {
 
 export interface FrameListener {
   /** A frame, or the reason why there is none, is now in memory. */
-  arrived(run: string, iteration: number): void;
+  arrived(run: string, iterations: readonly number[]): void;
   /** The server did not answer; the wish stands and can be repeated. */
   unreachable(kind: ErrorKind): void;
 }
@@ -167,7 +167,7 @@ export class FrameSource {
       this.holdings.learn(key, iteration, { iteration: null, next: null }, iteration);
     }
     this.asking.delete(key);
-    this.listener.arrived(run, iteration);
+    this.listener.arrived(run, [iteration]);
   }
 
   private async fetch(batch: readonly Want[], signal: AbortSignal): Promise<() => void> {
@@ -177,42 +177,40 @@ export class FrameSource {
     try {
       if (part === 'frame' || part === 'embedding') {
         const results = await this.api.frames(run, iterations, part, basis, signal);
-        return () => {
-          for (const result of results) this.keep(run, part, result);
-        };
+        return () => this.announce(run, results.filter((result) => this.keep(run, part, result)));
       }
       const pieces = await this.api.pieces(run, iterations, part, signal);
-      return () => {
-        for (const piece of pieces) this.keepPiece(run, part, piece);
-      };
+      return () => this.announce(run, pieces.filter((piece) => this.keepPiece(run, part, piece)));
     } catch (error) {
       return () => this.fail(batch, error);
     }
   }
 
-  private keep(run: string, part: 'frame' | 'embedding', result: FrameResult): void {
+  /** Once for a whole flight: whoever wishes anew on the news must find all of it here, or would ask for the rest again. */
+  private announce(run: string, results: readonly { iteration: number }[]): void {
+    if (results.length > 0) this.listener.arrived(run, results.map(({ iteration }) => iteration));
+  }
+
+  /** False if it is no news. */
+  private keep(run: string, part: 'frame' | 'embedding', result: FrameResult): boolean {
     const key = keyOf(run, result.iteration);
-    if (isFailure(result)) {
-      if (!this.keepFailure(key, result.error)) return;
-    } else if (part === 'frame') {
+    if (isFailure(result)) return this.keepFailure(key, result.error);
+    if (part === 'frame') {
       this.cache.set(key, result, frameBytes(result));
     } else {
       const whole = this.cache.peek(key) as Frame | undefined;
-      if (!whole) return;
+      if (!whole) return false;
       const turned = { ...whole, embedding: result.embedding };
       this.cache.set(key, turned, frameBytes(turned));
     }
-    this.listener.arrived(run, result.iteration);
+    return true;
   }
 
-  private keepPiece(run: string, part: FurtherPart, result: PieceResult): void {
+  private keepPiece(run: string, part: FurtherPart, result: PieceResult): boolean {
     const key = keyOf(run, result.iteration, part);
-    if ('error' in result) {
-      if (!this.keepFailure(key, result.error)) return;
-    } else {
-      this.cache.set(key, result, pieceBytes(result));
-    }
-    this.listener.arrived(run, result.iteration);
+    if ('error' in result) return this.keepFailure(key, result.error);
+    this.cache.set(key, result, pieceBytes(result));
+    return true;
   }
 
   /** False if the failure says nothing of the snapshot itself. */
@@ -237,8 +235,8 @@ export class FrameSource {
     for (const { run, iteration, part } of batch) {
       const { kind, message, key } = error;
       this.failures.set(keyOf(run, iteration, part === 'embedding' ? 'frame' : part), { kind, message, key });
-      this.listener.arrived(run, iteration);
     }
+    this.announce(batch[0]!.run, batch);
   }
 }
 

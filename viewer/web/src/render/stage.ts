@@ -56,6 +56,8 @@ export class Stage {
   onCameraMoved: () => void = () => undefined;
   /** Called after every draw, for what the page lays over points of the scene. */
   onDrawn: () => void = () => undefined;
+  /** Under another tab the canvas has no size. To ask the page for it would make it lay itself out at each draw. */
+  private isHidden = false;
   private views: View[] = [];
   private blocked: readonly ScreenRect[] = [];
   private cameraMoved = false;
@@ -140,7 +142,8 @@ export class Stage {
   }
 
   resize(width: number, height: number): void {
-    if (width < 1 || height < 1) return;
+    this.isHidden = width < 1 || height < 1;
+    if (this.isHidden) return;
     this.size = { width, height };
     this.applyRatio();
     this.renderer.setSize(width, height, false);
@@ -290,7 +293,7 @@ export class Stage {
 
   private draw(): void {
     // Under another tab nothing is drawn; whoever waits for a draw is told that this is as good.
-    if (this.canvas.clientWidth === 0) {
+    if (this.isHidden) {
       this.tellDrawn();
       return;
     }

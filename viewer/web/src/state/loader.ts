@@ -4,7 +4,7 @@
  */
 
 import type { FrameSource, Wish } from '../data/frames';
-import { Priority } from '../data/scheduler';
+import { Priority, SCHEDULER_DEFAULTS } from '../data/scheduler';
 import type { State } from './model';
 import { dishKey, dishOf, isReady, lateKey, missing, serve, type Dish, type Picture, type Target } from './picture';
 import { strideOf } from './stride';
@@ -17,8 +17,10 @@ interface Request {
   dishes: Dish[];
 }
 
-/** Frames fetched ahead while playing, and around a resting cursor. */
-const PLAYING_AHEAD = 32;
+/** Frames fetched ahead while playing, at least; they are wished for by so many, which make one request. */
+const PLAYING_AHEAD = 24;
+const PLAYING_TOGETHER = SCHEDULER_DEFAULTS.maxBatch;
+/** Frames fetched around a resting cursor. */
 const RESTING_AHEAD = 6;
 const RESTING_BEHIND = 3;
 /** A cursor that rests so long is worth fetching around. */
@@ -107,7 +109,7 @@ export class Loader {
 
   /** Cells and norms of the picture on screen have come. */
   private showLate(): void {
-    if (!this.shown || this.isBehind) return;
+    if (!this.shown || this.isBehind || this.state?.playing) return;
     const pictures = this.shown.dishes.map((dish) => serve(this.frames, dish));
     if (pictures.map(lateKey).join() !== this.shown.late) this.show(this.shown.dishes);
   }
@@ -154,9 +156,9 @@ export function targetsOf(state: State, cursor: number): Target[] {
 function neighbours(state: State): { targets: Target[]; priority: Priority }[] {
   if (state.cursor === null) return [];
   const at = indexAtOrBefore(state.timeline, state.cursor);
-  const ahead = state.playing ? PLAYING_AHEAD : RESTING_AHEAD;
   const behind = state.playing ? 0 : RESTING_BEHIND;
   const stride = state.playing ? strideOf(state.speed) : 1;
+  const ahead = state.playing ? playingAhead(at, stride) : RESTING_AHEAD;
   const found: { targets: Target[]; priority: Priority }[] = [];
   const add = (index: number, priority: Priority) => {
     const cursor = state.timeline[index];
@@ -165,4 +167,10 @@ function neighbours(state: State): { targets: Target[]; priority: Priority }[] {
   for (let step = 1; step <= ahead; step += 1) add(at + step * stride, Priority.prefetch);
   for (let step = 1; step <= behind; step += 1) add(at - step, Priority.recent);
   return found;
+}
+
+/** How many frames to wish for: up to the end of a group, so that each picture does not ask for one more by itself. */
+function playingAhead(at: number, stride: number): number {
+  const place = Math.floor(at / stride);
+  return Math.ceil((place + PLAYING_AHEAD) / PLAYING_TOGETHER) * PLAYING_TOGETHER - place;
 }

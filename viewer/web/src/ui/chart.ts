@@ -164,7 +164,7 @@ export class Chart {
     const { plot, cursor } = this;
     const isKnown = plot !== null && cursor !== null && plot.data[0].length > 0;
     const x = isKnown ? Math.round(plot.valToPos(cursor, 'x')) : -1;
-    this.mark.hidden = !isKnown || x < 0 || x > plot.over.clientWidth;
+    this.mark.hidden = !isKnown || x < 0 || x > plot.bbox.width / uPlot.pxRatio;
     if (!this.mark.hidden) this.mark.style.transform = `translateX(${x}px)`;
   }
 }

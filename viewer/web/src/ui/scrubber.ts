@@ -26,6 +26,8 @@ export class Scrubber {
   private readonly store: Store;
   private readonly canvas = h('canvas', { 'aria-hidden': 'true' });
   private readonly thumb = h('div', { class: 'thumb' });
+  /** As last measured: to ask at each move of the cursor would make the page lay itself out each time. */
+  private width = 0;
 
   constructor(store: Store) {
     this.store = store;
@@ -43,7 +45,10 @@ export class Scrubber {
     );
     this.element.addEventListener('pointerdown', (event) => this.grab(event));
     this.element.addEventListener('pointermove', (event) => this.tell(event));
-    new ResizeObserver(() => this.draw()).observe(this.element);
+    new ResizeObserver(() => {
+      this.width = this.element.clientWidth;
+      this.draw();
+    }).observe(this.element);
     store.subscribe((state, previous) => {
       const changed = state.timeline !== previous.timeline || state.runs !== previous.runs;
       if (changed || state.theme !== previous.theme) this.draw();
@@ -52,7 +57,7 @@ export class Scrubber {
   }
 
   private get trackWidth(): number {
-    return Math.max(this.element.clientWidth - 2 * TRACK_INSET_px, 1);
+    return Math.max(this.width - 2 * TRACK_INSET_px, 1);
   }
 
   private grab(event: PointerEvent): void {
@@ -103,7 +108,7 @@ export class Scrubber {
   }
 
   private draw(): void {
-    const width = this.element.clientWidth;
+    const { width } = this;
     if (width === 0) return;
     const { state } = this.store;
     const ratio = devicePixelRatio || 1;
