@@ -119,8 +119,9 @@ class MeasuredPage:
         self._page.evaluate("window.paramviz.play()")
         self._page.wait_for_timeout(1000)
         since_ms, started = self._now_ms(), time.perf_counter()
+        # Asked seldom: each question takes time from what is measured.
         while time.perf_counter() - started < seconds and self.state()["playing"]:
-            self._page.wait_for_timeout(100)
+            self._page.wait_for_timeout(1000)
         frames = self._frames(since_ms, self._now_ms())
         self._page.evaluate("window.paramviz.pause()")
         self.wait_until_whole()
