@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { alignSamples } from '../src/data/align';
 import type { Plan, TensorInfo } from '../src/data/types';
 import { cellFacts, cellNumbers } from '../src/layout/celldata';
+import { extremeShare } from '../src/layout/colour';
 import { hasMoved, isMissing, magnitudesOf, numberAt, type Coloured } from '../src/layout/coloured';
 import { plateScale, scaleOf } from '../src/layout/scales';
 import { makeFrame, planOf } from './made';
@@ -131,5 +132,16 @@ describe('cells', () => {
     expect(cellFacts(cells, withCells, 'absmax', 'tensor').get(1)!.scale, 'not wider than the largest').toBe(8);
     expect(cellFacts(cells, withCells, 'extremes', 'tensor').get(1)!.scale).toBe(4);
     expect(cellFacts({ ...cells, absmax: null }, withCells, 'extremes', 'tensor').size).toBe(0);
+  });
+
+  test('of which one in eight is large have few extremes; one that is far beyond them stands out', () => {
+    const count = 240;
+    const absmax = Uint16Array.from({ length: count }, (_, index) => (index % 8 === 0 ? FOUR : ONE));
+    absmax[5] = 0x7800;
+    const many = { mean: new Uint16Array(count), absmax, exponents: Int16Array.from([0, 0, 0]) };
+    const plenty: Plan = { ...plan, places: { ...plan.places, cells: [[1, 0, count]] } };
+    const { scale } = cellFacts(many, plenty, 'extremes', 'tensor').get(1)!;
+    expect(extremeShare(4, scale)).toBe(0);
+    expect(extremeShare(32768, scale)).toBe(1);
   });
 });

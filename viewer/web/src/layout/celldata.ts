@@ -3,6 +3,7 @@
 import type { Cells } from '../data/further';
 import { halfToNumber } from '../data/half';
 import type { Plan } from '../data/types';
+import { EXTREME_FROM } from './colour';
 import { quantile, scaleOf, type ScaleRule } from './scales';
 
 /** Of each cell: mean, rms, absmax have exponents in this order. */
@@ -11,6 +12,12 @@ const EXPONENTS = 3;
 /** So many cells say what is typical of a tensor. */
 const MOST_TYPICAL = 255;
 
+/** An extreme leaves this share of its tensor's cells behind, by a quarter: where tails are heavy, many are large. */
+const ORDINARY_SHARE = 0.98;
+const BEYOND_ORDINARY = 1.25;
+/** Of fewer cells it can't be told what is ordinary. */
+const LEAST_CELLS = 100;
+
 /** Largest magnitudes are all of one size, so that 3 rms would be above nearly all: their colours end at so many typical ones. */
 export const TYPICAL_PER_SCALE = 4;
 
@@ -18,7 +25,7 @@ export type CellUse = 'mean' | 'absmax' | 'extremes';
 
 export interface CellFacts {
   exponent: number;
-  /** what one end of the colours stands for; for extremes the typical largest magnitude, beside which they stand out */
+  /** what one end of the colours stands for; for extremes a largest magnitude beside which they stand out */
   scale: number;
 }
 
@@ -37,7 +44,11 @@ export function cellFacts(cells: Cells, plan: Plan, use: CellUse, rule: ScaleRul
 
 /** Means have the scale that samples would have; it is of the means alone, which are much smaller than samples. */
 function cellScale(found: Float64Array, use: CellUse, rule: ScaleRule): number {
-  if (use === 'extremes') return quantile(found, 0.5);
+  if (use === 'extremes') {
+    const typical = quantile(found, 0.5);
+    if (found.length < LEAST_CELLS) return typical;
+    return Math.max(typical, (BEYOND_ORDINARY / EXTREME_FROM) * quantile(found, ORDINARY_SHARE));
+  }
   if (use === 'mean' || rule === 'quantile' || rule === 'absolute') return scaleOf(found, rule);
   const largest = scaleOf(found, 'absolute');
   const wide = TYPICAL_PER_SCALE * quantile(found, 0.5);
