@@ -6,7 +6,6 @@
 import type { Block, Plan, TensorInfo } from '../data/types';
 import {
   blockHue,
-  EXTREME_FROM,
   EXTREME_WHITE,
   mix,
   NAN_COLOUR,
@@ -159,7 +158,7 @@ export class Legend {
     }
     const hasExtremes = look?.hasCells === true && look.source === 'auto';
     const hue = blockHue(tensor?.block ?? blocksOf(plan)[0] ?? 'other');
-    const extreme = chip(mix(hue, [1, 1, 1], EXTREME_WHITE), `extreme: over ${EXTREME_FROM} × typical of its tensor`);
+    const extreme = chip(mix(hue, [1, 1, 1], EXTREME_WHITE), 'extreme: far beyond nearly all cells of its tensor');
     this.extreme.replaceChildren(...(hasExtremes ? [extreme] : []));
     if (look?.plates.some(({ moved }) => moved)) chips.push(hatched('less than float16 resolves'));
     const isMissing = view.layout.boxes.some(
