@@ -150,6 +150,8 @@ def test_points_are_coloured_by_what_is_chosen(
     watched.open_model(view(learning_run))
     watched.seek(20)
     watched.page.click('[data-test="open-cloud"]')
+    # Names make room for the panel once it has its size.
+    watched.page.wait_for_timeout(300)
     watched.remember_picture("norm")
     watched.page.select_option('[data-test="cloud-colour"]', colour)
     said = {
