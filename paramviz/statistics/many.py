@@ -108,7 +108,7 @@ class ManyGrids:
 class ManySums:
     """The sums of many matrices, in flat arrays.
 
-    Summed in float64, and kept as what float32 holds at any scale: means and roots. The cells, rows
+    Summed in float64, and kept as what float32 holds at any scale: means and roots of means. The cells, rows
     and columns of a large model are millions. counts: (cells,) finite elements; cells: (3, cells)
     mean, rms and largest magnitude.
     """
@@ -117,7 +117,7 @@ class ManySums:
         self._layout = layout
         n_cells, n_rows, n_columns = layout.lengths
         self.counts, self.cells = np.zeros(n_cells, np.uint32), np.zeros((3, n_cells), np.float32)
-        self.row_norms, self.column_norms = np.zeros(n_rows, np.float32), np.zeros(n_columns, np.float32)
+        self.row_rms, self.column_rms = np.zeros(n_rows, np.float32), np.zeros(n_columns, np.float32)
 
     def add(self, addresses: Integers, which: Integers) -> None:
         """Sum up the matrices that `which` names, (n,), at these addresses."""
@@ -130,8 +130,8 @@ class ManySums:
             layout.offsets[which],
             self.counts,
             self.cells,
-            self.row_norms,
-            self.column_norms,
+            self.row_rms,
+            self.column_rms,
         )
 
     def __getitem__(self, matrix: int) -> GridSums:
@@ -150,6 +150,6 @@ class ManySums:
             n * mean,
             n * np.square(rms),
             largest,
-            np.square(self.row_norms[in_rows : in_rows + rows], dtype=np.float64),
-            np.square(self.column_norms[in_columns : in_columns + columns], dtype=np.float64),
+            columns * np.square(self.row_rms[in_rows : in_rows + rows], dtype=np.float64),
+            rows * np.square(self.column_rms[in_columns : in_columns + columns], dtype=np.float64),
         )

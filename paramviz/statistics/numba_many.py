@@ -154,8 +154,8 @@ def sum_many(
     offsets: _Integers,
     counts: npt.NDArray[np.uint32],
     cells: npt.NDArray[np.float32],
-    row_norms: npt.NDArray[np.float32],
-    column_norms: npt.NDArray[np.float32],
+    row_rms: npt.NDArray[np.float32],
+    column_rms: npt.NDArray[np.float32],
 ) -> None:
     """See `many.ManySums`."""
     for i in range(addresses.size):
@@ -190,6 +190,6 @@ def sum_many(
                 cells[2, at] = absmax[k, j]
                 at += 1
         for k in range(rows):
-            row_norms[in_rows + k] = math.sqrt(row_squares[k])
+            row_rms[in_rows + k] = math.sqrt(row_squares[k] / columns)
         for k in range(columns):
-            column_norms[in_columns + k] = math.sqrt(column_squares[k])
+            column_rms[in_columns + k] = math.sqrt(column_squares[k] / rows)

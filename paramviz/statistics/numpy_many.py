@@ -83,8 +83,8 @@ def sum_many(
     offsets: _Integers,
     counts: npt.NDArray[np.uint32],
     cells: npt.NDArray[np.float32],
-    row_norms: npt.NDArray[np.float32],
-    column_norms: npt.NDArray[np.float32],
+    row_rms: npt.NDArray[np.float32],
+    column_rms: npt.NDArray[np.float32],
 ) -> None:
     """See `many.ManySums`."""
     for i, address in enumerate(addresses.tolist()):
@@ -111,8 +111,8 @@ def sum_many(
             counts[span] = n.reshape(-1)
             for part, of_cells in zip(cells, _means(n, total, squares, absmax), strict=True):
                 part[span] = of_cells.reshape(-1)
-            row_norms[in_rows : in_rows + rows] = np.sqrt(row_squares)
-            column_norms[in_columns : in_columns + columns] = np.sqrt(column_squares)
+            row_rms[in_rows : in_rows + rows] = np.sqrt(row_squares / columns)
+            column_rms[in_columns : in_columns + columns] = np.sqrt(column_squares / rows)
 
 
 def _means(n: _Wide, total: _Wide, squares: _Wide, absmax: _Wide) -> tuple[_Wide, _Wide, _Wide]:
