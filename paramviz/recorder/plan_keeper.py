@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from paramviz.recorder.collection import paused_collection
 from paramviz.recorder.glance import Glance
 from paramviz.recorder.model_plan import ModelPlan, Selection, build_plan, names_of
 from paramviz.recorder.parameters import Entry, Signature, signature, walk
+from paramviz.store import collector
 
 Known = tuple[Signature, frozenset[str]]
 """A state of the model, and the tensors that are known to change."""
@@ -48,7 +48,7 @@ class PlanKeeper:
         if self._glance is not None and len(self.moving) == self._n_moving and self._glance.still_holds():
             return self.plan
         self._glance = None
-        with paused_collection():
+        with collector.paused():
             plan = self._look_closely()
             self._glance = Glance(self._model)
         return plan
