@@ -150,7 +150,7 @@ def compare(
 
 def setting_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterable[Setting]:
     """What two descriptions say differently of the training, by dotted key; lists count as one value."""
-    flat_a, flat_b = ({**_flat("", {k: d[k] for k in SETTINGS if k in d})} for d in (a, b))
+    flat_a, flat_b = (_flat("", {k: d[k] for k in SETTINGS if k in d}) for d in (a, b))
     for key in [*flat_a, *(key for key in flat_b if key not in flat_a)]:
         value_a, value_b = flat_a.get(key), flat_b.get(key)
         if value_a != value_b and not (value_a != value_a and value_b != value_b):
@@ -184,7 +184,7 @@ class _Samples:
         self.keys = run.statistic_keys
         self._run = run
         self._arrays: dict[str, npt.NDArray[Any] | None] = {}
-        self._by_name = {tensor.name: tensor for tensor in snapshot.plan.tensors}
+        self._by_name = run.plan_reader.by_name(snapshot.plan)
 
     def tensor(self, name: str) -> TensorInfo | None:
         """The tensor as this snapshot has it: a model may change while it trains."""

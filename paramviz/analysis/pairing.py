@@ -7,12 +7,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from paramviz.catalogue import canonical_name
 from paramviz.schema import TensorInfo
 
 PairedBy = Literal["name", "role", "shape"]
-
-WRAPPERS = ("_orig_mod.", "module.", "_fsdp_wrapped_module.")
-"""What torch.compile, DDP and FSDP put into names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +73,14 @@ def pair_tensors(a: Sequence[TensorInfo], b: Sequence[TensorInfo]) -> Pairing:
 
 
 def plain_name(name: str) -> str:
-    """A parameter's name without the parts that wrappers add."""
-    for wrapper in WRAPPERS:
-        name = name.removeprefix(wrapper).replace(f".{wrapper}", ".")
-    return name
+    """A parameter's name without the parts that wrappers add, also those around a part of the model."""
+    name = canonical_name(name)
+    return ".".join(part for part in name.split(".") if part != "module") or name
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """`768 × 3,072`."""
+    return " × ".join(f"{side:,}" for side in shape) or "one number"
 
 
 def _recorded(tensors: Iterable[TensorInfo]) -> list[TensorInfo]:

@@ -11,7 +11,9 @@ import click
 
 from paramviz.analysis.alignment import ALIGNMENTS, Alignment
 from paramviz.analysis.comparison import Comparison, TensorComparison, compare
-from paramviz.cli.compared import content_of, gap_text, setting_text, shape_text, verdict
+from paramviz.analysis.pairing import shape_text
+from paramviz.cli.compared import content_of, gap_text, setting_text, verdict
+from paramviz.cli.printing import print_parts
 from paramviz.cli.progress import progress_bar
 from paramviz.cli.wording import number_text, plain
 from paramviz.store import Run, open_run
@@ -61,20 +63,9 @@ def compare_(a: str, b: str, alignment: Alignment, top: int, as_json: bool, html
 
         click.echo(json.dumps(portable(content_of(comparison, run_a, run_b)), indent=2))
     else:
-        _print(comparison, run_a, run_b, top)
+        print_parts(_parts(comparison, run_a, run_b, top))
     if not comparison.is_same:
         click.get_current_context().exit(_DIFFER)
-
-
-def _print(comparison: Comparison, a: Run, b: Run, top: int) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        # A file or another program has no width to fit into.
-        console.width = 200
-    for part in _parts(comparison, a, b, top):
-        console.print(part)
 
 
 def _parts(comparison: Comparison, a: Run, b: Run, top: int) -> Iterator[RenderableType]:

@@ -57,8 +57,7 @@ def verdict(comparison: Comparison) -> str:
             f"The weights that both have are the same ({compared}), but not all that was recorded; see below."
         )
     first = min(tensor.first_difference for tensor in differing if tensor.first_difference is not None)
-    # Those of which it can be told how far they are apart.
-    worst = max(differing, key=lambda tensor: (tensor.largest == tensor.largest, tensor.largest))
+    worst = differing[0]
     most = f", most of all {worst.pair.a.name} ({gap_text(worst)})" if worst.largest == worst.largest else ""
     return f"They differ from iteration {first:,} on, in {len(differing)} of {n_pairs} tensors{most}."
 
@@ -70,10 +69,6 @@ def gap_text(tensor: TensorComparison) -> str:
     if tensor.largest == 0:
         return "samples equal, statistics not" if tensor.first_difference is not None else "none"
     return f"{100 * tensor.largest:.3g} % of its rms"
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    return " × ".join(f"{side:,}" for side in shape) or "one number"
 
 
 def setting_text(value: Any) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from paramviz.analysis.comparison import Comparison, TensorComparison
-from paramviz.cli.compared import gap_text, setting_text, shape_text, verdict
+from paramviz.analysis.pairing import shape_text
+from paramviz.cli.compared import gap_text, setting_text, verdict
 from paramviz.cli.wording import number_text
 from paramviz.errors import OutputError
 from paramviz.store import Run

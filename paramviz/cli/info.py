@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paramviz.cli.summary import Summary, summarise
+from paramviz.cli.printing import print_parts
+from paramviz.cli.summary import summarise
 from paramviz.cli.wording import bytes_text, counted, duration_text, number_text, plain
 from paramviz.store import open_run
 
@@ -34,20 +35,9 @@ def info(run: str, as_json: bool) -> None:
 
         click.echo(json.dumps(portable(summary.content), indent=2))
     else:
-        _print(summary)
+        print_parts(_parts(summary.content))
     if summary.damage:
         raise summary.damage[0]
-
-
-def _print(summary: Summary) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        # A file or another program has no width to fit into.
-        console.width = 200
-    for part in _parts(summary.content):
-        console.print(part)
 
 
 def _parts(run: dict[str, Any]) -> Iterator[RenderableType]:
